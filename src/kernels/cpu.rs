@@ -1,0 +1,138 @@
+//! CPU kernels as data: a row names a function that builds the body of a launch.
+
+use std::borrow::Cow;
+
+use super::{Kernel, KernelId, Prepared};
+use crate::device::{Capabilities, Device, Pool};
+use crate::error::Result;
+use crate::ops::{Case, Inputs, Tensor};
+use crate::units::Bytes;
+
+/// The buffers of one launch. The order is that of the op: read operands first, then everything that is written.
+pub struct Args<'a> {
+    /// Operands that are only read, in the order of [`Case::operands`].
+    pub read: &'a [Tensor],
+    /// Operands updated in place, in the order of [`Case::operands`], then results, in the order of [`Case::results`].
+    pub written: &'a mut [Tensor],
+    /// The threads to use; its size is the case's `threads`.
+    pub pool: &'a Pool,
+}
+
+/// The work of one launch, with the workspace that it needs, allocated when it was built.
+pub type Body = Box<dyn FnMut(&mut Args<'_>)>;
+
+/// A CPU kernel: what it is called, what it refuses, and how its body is built.
+pub struct CpuKernel {
+    /// `family/name`.
+    pub id: &'static str,
+    /// One line: what it does and its place on the ladder.
+    pub about: &'static str,
+    /// `own`, or the library's name.
+    pub provider: &'static str,
+    /// See [`Kernel::refuses`]; sizes that make no sense and memory that does not fit are refused before it is asked.
+    pub refuses: fn(&Capabilities, &Case) -> Option<Cow<'static, str>>,
+    /// Chooses the path for this case and allocates workspace. Its allocations are counted as the kernel's own.
+    pub build: fn(&Capabilities, &Case, &Pool) -> Result<Body>,
+}
+
+impl Kernel for CpuKernel {
+    fn id(&self) -> KernelId {
+        self.id.into()
+    }
+
+    fn about(&self) -> &str {
+        self.about
+    }
+
+    fn provider(&self) -> &str {
+        self.provider
+    }
+
+    fn refuses(&self, on: &Capabilities, case: &Case) -> Option<Cow<'static, str>> {
+        if let Some(reason) = case.invalid() {
+            return Some(reason.into());
+        }
+        if let Some(reason) = (self.refuses)(on, case) {
+            return Some(reason);
+        }
+        let needs = on.case_bytes(case);
+        (needs > on.memory)
+            .then(|| format!("needs {needs} of memory, this machine has {} free", on.memory).into())
+    }
+
+    fn prepare<'d>(
+        &self,
+        device: &'d Device,
+        case: &Case,
+        inputs: &Inputs,
+    ) -> Result<Box<dyn Prepared + 'd>> {
+        let Device::Cpu(cpu) = device;
+        let pool = cpu.pool(case.threads);
+        let before = crate::device::memory::AllocatorReading::now().live;
+        let body = (self.build)(&cpu.capabilities, case, &pool)?;
+        let workspace =
+            Bytes(crate::device::memory::AllocatorReading::now().live.0.saturating_sub(before.0));
+        let slots = cpu.capabilities.buffer_sets(case);
+        let sets = (0..slots).map(|_| Set::new(case, inputs)).collect();
+        let allocated = case.buffer_bytes() + workspace;
+        Ok(Box::new(CpuPrepared { pool, body, sets, inputs: inputs.clone(), allocated }))
+    }
+}
+
+/// One set of buffers.
+struct Set {
+    read: Vec<Tensor>,
+    written: Vec<Tensor>,
+}
+
+impl Set {
+    fn new(case: &Case, inputs: &Inputs) -> Self {
+        let (in_out, read): (Vec<&Tensor>, _) = inputs.tensors.iter().partition(|t| t.spec.in_out);
+        let read = read.into_iter().cloned().collect();
+        let mut written: Vec<Tensor> = in_out.into_iter().cloned().collect();
+        written.extend(case.results().into_iter().map(Tensor::poisoned));
+        Set { read, written }
+    }
+}
+
+struct CpuPrepared {
+    pool: Pool,
+    body: Body,
+    sets: Vec<Set>,
+    inputs: Inputs,
+    allocated: Bytes,
+}
+
+impl Prepared for CpuPrepared {
+    fn launch(&mut self, slot: usize) -> Result<()> {
+        let slots = self.sets.len();
+        let set = &mut self.sets[slot % slots];
+        (self.body)(&mut Args { read: &set.read, written: &mut set.written, pool: &self.pool });
+        Ok(())
+    }
+
+    fn slots(&self) -> usize {
+        self.sets.len()
+    }
+
+    fn reset(&mut self) -> Result<()> {
+        for set in &mut self.sets {
+            let mut written = set.written.iter_mut();
+            for (pristine, tensor) in
+                self.inputs.tensors.iter().filter(|t| t.spec.in_out).zip(&mut written)
+            {
+                tensor.bytes.copy_from_slice(&pristine.bytes);
+            }
+            written.for_each(Tensor::poison);
+        }
+        Ok(())
+    }
+
+    fn outputs(&mut self) -> Result<Vec<Tensor>> {
+        Ok(self.sets[0].written.clone())
+    }
+
+    fn allocated(&self) -> Bytes {
+        self.allocated
+    }
+}

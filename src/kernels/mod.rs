@@ -1,0 +1,142 @@
+//! Kernels: the ways to do an op, behind one trait and in one registry.
+//!
+//! A CPU kernel is one function, a [`CpuKernel`] row beside it, and its name in [`BUILTIN`]. `list`, `verify`, `run`, the
+//! benches and the tests all iterate the registry, so that nothing else needs to change.
+
+pub mod attention;
+pub mod cpu;
+pub mod matmul;
+pub mod optimizer;
+pub mod peak;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use cpu::{Args, Body, CpuKernel};
+
+use crate::device::{Capabilities, Device};
+use crate::error::Result;
+use crate::ops::{Case, Inputs, Tensor};
+use crate::units::Bytes;
+
+/// A unique name of the form `family/name`, e.g. `matmul/simd`; owned, for external programs take part too.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KernelId(pub String);
+
+impl fmt::Display for KernelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl From<&str> for KernelId {
+    fn from(name: &str) -> Self {
+        KernelId(name.to_owned())
+    }
+}
+
+/// Reads counters that a kernel or the simulator kept, by name.
+pub type Counters = Vec<(String, f64)>;
+
+/// One way to do one op.
+pub trait Kernel: Sync {
+    /// Its unique name.
+    fn id(&self) -> KernelId;
+
+    /// One line on what it does, for `list` and the reports.
+    fn about(&self) -> &str;
+
+    /// Who provides it: `own`, or the name of a library. A worker process holds the kernels of one provider.
+    fn provider(&self) -> &str;
+
+    /// Why this kernel cannot or will not do `case` on a device with these capabilities; `None` when it takes it.
+    ///
+    /// Needs no live hardware: `list` and `--dry-run` ask it as well as `run`.
+    fn refuses(&self, on: &Capabilities, case: &Case) -> Option<Cow<'static, str>>;
+
+    /// Does everything that is not the launch: allocates, uploads, packs constants, loads libraries. Never timed.
+    fn prepare<'d>(
+        &self,
+        device: &'d Device,
+        case: &Case,
+        inputs: &Inputs,
+    ) -> Result<Box<dyn Prepared + 'd>>;
+}
+
+/// A kernel with its buffers: only the launch is left to pay for.
+pub trait Prepared {
+    /// Runs once on buffer set `slot` (modulo the number of sets): no allocation, no waiting for more than the launch.
+    fn launch(&mut self, slot: usize) -> Result<()>;
+
+    /// The number of buffer sets that launches rotate through.
+    fn slots(&self) -> usize;
+
+    /// Restores operands that are updated in place, and poisons results, in every set; outside the clock.
+    fn reset(&mut self) -> Result<()>;
+
+    /// What the last launch on set 0 left behind: results and operands updated in place.
+    fn outputs(&mut self) -> Result<Vec<Tensor>>;
+
+    /// Bytes of one set of buffers plus workspace: what the kernel needs, without the copies that keep caches cold.
+    fn allocated(&self) -> Bytes;
+
+    /// Counters that the kernel or its device kept.
+    fn counters(&self) -> Option<Counters> {
+        None
+    }
+}
+
+/// Every kernel of this build, in the order of reports: by family, up each ladder, baselines last.
+pub static BUILTIN: &[&[&dyn Kernel]] =
+    &[matmul::ROWS, attention::ROWS, optimizer::ROWS, peak::ROWS];
+
+/// The kernels that take part.
+#[derive(Clone, Copy)]
+pub struct Registry {
+    families: &'static [&'static [&'static dyn Kernel]],
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Registry { families: BUILTIN }
+    }
+}
+
+impl Registry {
+    /// All kernels, in the order of reports.
+    pub fn kernels(&self) -> impl Iterator<Item = &'static dyn Kernel> + use<> {
+        self.families.iter().flat_map(|rows| rows.iter().copied())
+    }
+
+    /// The kernel with this name.
+    pub fn get(&self, id: &str) -> Option<&'static dyn Kernel> {
+        self.kernels().find(|k| k.id().0 == id)
+    }
+
+    /// Kernels that do the op of `case` at all, whether or not they refuse it: those of its family, or of its op.
+    pub fn for_case(&self, case: &Case) -> impl Iterator<Item = &'static dyn Kernel> + use<> {
+        let family = case.problem.family().name();
+        self.kernels().filter(move |k| k.id().0.split('/').next() == Some(family))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn kernel_names_are_unique_and_start_with_their_family() {
+        let mut seen = HashSet::new();
+        for kernel in Registry::default().kernels() {
+            let id = kernel.id();
+            let family = id.0.split('/').next().unwrap().to_owned();
+            assert!(crate::ops::Family::ALL.iter().any(|f| f.name() == family), "{id}");
+            assert!(seen.insert(id.clone()), "{id} stands twice");
+            assert!(!kernel.about().is_empty());
+        }
+    }
+}

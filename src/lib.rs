@@ -1,0 +1,26 @@
+//! scalemark measures how the building blocks of large models run on a piece of hardware, and how their cost grows with
+//! the model.
+//!
+//! The data flow of a run:
+//!
+//! ```text
+//! models × ops × filters → cases × registry
+//!   → kernel.refuses(capabilities, case)   a refused record, with its reason
+//!   → in a worker process, for each kernel:
+//!   → kernel.prepare(device, case, inputs) compile, allocate, upload: never timed
+//!   → check against the reference          a wrong record, or go on
+//!   → measure                              samples, with noise covariates
+//!   → Record → store.append                flushed row by row; --resume goes on
+//!   → report                               report.md, charts, terminal table
+//! ```
+//!
+//! Dependencies run one way: `units ← ops ← device ← kernels ← measure, check ← record ← store ← report ← cmd`.
+
+pub mod device;
+pub mod error;
+pub mod kernels;
+pub mod ops;
+pub mod record;
+pub mod units;
+
+pub use error::{Error, Result};

@@ -1,0 +1,205 @@
+//! The outcome of one kernel on one case on one device, and its row in `records.csv`.
+//!
+//! Facts are stored; rates are derived from them. The columns, their units and meaning stand in `results/README.md`, which
+//! a test holds to this file.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ops::Case;
+use crate::units::{ByteRate, Bytes, FlopRate, Nanos};
+
+/// What came of it, with its reason.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Right answer, timed.
+    Measured(Timing),
+    /// The answer deviates by more than the tolerance, or is not a number.
+    Wrong(String),
+    /// The kernel or the planner declined, with a reason.
+    Refused(String),
+    /// It crashed, hung or broke.
+    Failed(String),
+}
+
+impl Outcome {
+    /// `measured`, `wrong`, `refused` or `failed`.
+    pub fn status(&self) -> &'static str {
+        match self {
+            Outcome::Measured(_) => "measured",
+            Outcome::Wrong(_) => "wrong",
+            Outcome::Refused(_) => "refused",
+            Outcome::Failed(_) => "failed",
+        }
+    }
+
+    /// The reason, where there is one.
+    pub fn detail(&self) -> &str {
+        match self {
+            Outcome::Measured(timing) => &timing.note,
+            Outcome::Wrong(reason) | Outcome::Refused(reason) | Outcome::Failed(reason) => reason,
+        }
+    }
+}
+
+/// Why sampling ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StopReason {
+    /// The interval is as narrow as was asked for.
+    Precision,
+    /// The time or process budget ran out first.
+    Budget,
+    /// The user interrupted.
+    Interrupted,
+}
+
+impl StopReason {
+    /// `precision`, `budget` or `interrupted`.
+    pub fn name(self) -> &'static str {
+        match self {
+            StopReason::Precision => "precision",
+            StopReason::Budget => "budget",
+            StopReason::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// The times of one launch, from samples of several processes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Timing {
+    /// Worker processes that contributed.
+    pub processes: usize,
+    /// Samples, all processes together.
+    pub samples: usize,
+    /// Why sampling ended.
+    pub stop: StopReason,
+    /// The typical time of a launch: geometric mean over processes of each process's median.
+    pub median: Nanos,
+    /// Lower end of the 95 % interval of `median`.
+    pub low: Nanos,
+    /// Upper end of the 95 % interval of `median`.
+    pub high: Nanos,
+    /// Fastest sample.
+    pub min: Nanos,
+    /// 95th percentile of samples.
+    pub p95: Nanos,
+    /// 99th percentile of samples.
+    pub p99: Nanos,
+    /// A remark on these numbers (above the measured peak, contaminated samples), or empty.
+    pub note: String,
+}
+
+impl Timing {
+    /// Half the interval's width relative to the median.
+    pub fn relative_half_width(&self) -> f64 {
+        (self.high.0 - self.low.0) / 2.0 / self.median.0
+    }
+}
+
+/// How far the answer was checked.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// Every entry (`full`) or seeded random ones (`sampled`).
+    pub full: bool,
+    /// Largest scaled error.
+    pub deviation: f64,
+    /// Largest accepted one.
+    pub tolerance: f64,
+}
+
+/// The outcome of one kernel on one case on one device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Unique in its run: the number of the record, from 1.
+    pub record_id: u64,
+    /// What was computed.
+    pub case: Case,
+    /// `family/name`.
+    pub kernel: String,
+    /// `own`, or a library's name.
+    pub provider: String,
+    /// `cpu`.
+    pub device: String,
+    /// The models that the case stands for, as `model:part` joined by `;`; empty for sizes given by hand or in a sweep.
+    pub model: String,
+    /// Where the threads were while it ran (`one-core`, `same-chiplet`, `two-chiplets`, `one-core-smt`), where known.
+    pub placement: Option<String>,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The check of its answer, where it got that far.
+    pub check: Option<Check>,
+    /// Buffers of one set and workspace, where it got that far.
+    pub allocated: Option<Bytes>,
+    /// Largest resident set of the worker process while it ran.
+    pub peak_resident: Option<Bytes>,
+    /// The machine's measured arithmetic peak at this dtype and thread count.
+    pub peak_flops: Option<FlopRate>,
+    /// The machine's measured bandwidth for this access pattern and thread count, beyond the caches.
+    pub peak_bytes: Option<ByteRate>,
+    /// Hash of the kernel's source (device code) or of the build (CPU code).
+    pub source_hash: String,
+}
+
+impl Record {
+    /// The timing, if it was measured.
+    pub fn timing(&self) -> Option<&Timing> {
+        match &self.outcome {
+            Outcome::Measured(timing) => Some(timing),
+            _ => None,
+        }
+    }
+
+    /// Arithmetic rate, if it was measured.
+    pub fn flop_rate(&self) -> Option<FlopRate> {
+        self.timing().map(|t| self.case.cost().flops / t.median)
+    }
+
+    /// Least-traffic rate, if it was measured.
+    pub fn byte_rate(&self) -> Option<ByteRate> {
+        self.timing().map(|t| self.case.cost().bytes / t.median)
+    }
+
+    /// The time that the nearer of the two roofs allows over the time taken: 1 is the machine's limit.
+    pub fn share_of_peak(&self) -> Option<f64> {
+        let cost = self.case.cost();
+        let arithmetic = self.peak_flops.map(|rate| cost.flops / rate);
+        let memory = self.peak_bytes.map(|rate| cost.bytes / rate);
+        let floor = match (arithmetic, memory) {
+            (Some(a), Some(b)) => a.0.max(b.0),
+            (Some(one), None) | (None, Some(one)) => one.0,
+            (None, None) => return None,
+        };
+        self.timing().map(|t| floor / t.median.0)
+    }
+}
+
+/// One timed batch of launches in one worker process: a row of `samples.csv.gz`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// The record that it belongs to.
+    pub record_id: u64,
+    /// The worker process, from 0.
+    pub process: usize,
+    /// The sample's number in that process, from 0.
+    pub index: usize,
+    /// Wall time of the batch.
+    pub wall_ns: u64,
+    /// CPU time of all threads during the batch, where the system says.
+    pub cpu_ns: Option<u64>,
+    /// Time that threads waited in a run queue during the batch, where the system says; more than 0 is contamination.
+    pub run_queue_ns: Option<u64>,
+    /// Launches in the batch.
+    pub iterations: u64,
+}
+
+/// A named number that belongs to a record: a row of `counters.csv`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Counter {
+    /// The record that it belongs to.
+    pub record_id: u64,
+    /// Its name, with the unit as a suffix.
+    pub name: String,
+    /// Its value.
+    pub value: f64,
+}
