@@ -1,2 +1,77 @@
-//! Criterion over the registry of CPU kernels.
-fn main() {}
+//! Criterion over the registry of CPU kernels: `cargo bench -- matmul/simd`.
+//!
+//! Nothing here names a kernel: every kernel that takes a case of the small bench plan is a benchmark. Criterion measures
+//! in one process, so its numbers carry that process's level; `scalemark run` is the measurement that resamples processes.
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use scalemark::device::{CpuDevice, Device};
+use scalemark::kernels::Registry;
+use scalemark::ops::{Attention, Case, Family, Matmul, Pass, Precision, Probe, ProbeKind, Problem, Rule, Update};
+
+/// One or a few cases of every op: enough to see each kernel, small enough for criterion's many iterations.
+fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for size in [256, 512] {
+        for precision in [Precision::F32, Precision::BF16, Precision::INT8] {
+            cases.push(Case::new(Problem::Matmul(Matmul::new(size, size, size)), precision));
+        }
+    }
+    let attention = Problem::Attention(Attention::new(4, 256, 64, true));
+    for precision in [Precision::F32, Precision::BF16] {
+        for pass in [Pass::Forward, Pass::Backward] {
+            cases.push(Case { pass, ..Case::new(attention, precision) });
+        }
+    }
+    let decode = Problem::Attention(Attention { seq_q: 1, ..Attention::new(8, 1024, 64, true) });
+    cases.push(Case { pass: Pass::Decode, ..Case::new(decode, Precision::F32) });
+    for rule in Rule::ALL {
+        let update = Problem::Update(Update { rule, params: 1 << 18 });
+        cases.push(Case::new(update, rule.precision(Precision::F32)));
+    }
+    cases.push(Case::new(Problem::Peak(Probe::arithmetic(1)), Precision::F32));
+    for kind in ProbeKind::ALL.into_iter().filter(|kind| *kind != ProbeKind::Fma) {
+        cases.push(Case::new(Problem::Peak(Probe { kind, size: 1 << 22 }), Precision::F32));
+    }
+    cases
+}
+
+fn registry(criterion: &mut Criterion) {
+    let device = Device::Cpu(CpuDevice::detect(true));
+    for case in cases() {
+        let mut group = criterion.benchmark_group(case.problem.op());
+        let cost = case.cost();
+        let memory_bound = match case.problem {
+            Problem::Peak(probe) => probe.kind != ProbeKind::Fma,
+            _ => case.problem.family() == Family::Optimizer || case.pass == Pass::Decode,
+        };
+        // Criterion has no unit of FLOP/s; elements are flops here, so `Gelem/s` reads as GFLOP/s.
+        group.throughput(if memory_bound {
+            Throughput::Bytes(cost.bytes.0)
+        } else {
+            Throughput::Elements(cost.flops.0)
+        });
+        let inputs = case.inputs(1);
+        for kernel in Registry::default().for_case(&case) {
+            if let Some(reason) = kernel.refuses(device.capabilities(), &case) {
+                eprintln!("{} refuses {case}: {reason}", kernel.id());
+                continue;
+            }
+            let id = BenchmarkId::new(kernel.id().0.replace('/', "-"), case.key());
+            group.bench_function(id, |bencher| {
+                // Prepared here, so that a filter that leaves this benchmark out leaves its memory alone too.
+                let mut prepared = kernel.prepare(&device, &case, &inputs).expect("the kernel took the case");
+                let mut slot = 0;
+                bencher.iter(|| {
+                    prepared.launch(black_box(slot)).expect("a launch works");
+                    slot += 1;
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(benches, registry);
+criterion_main!(benches);

@@ -16,11 +16,21 @@
 //!
 //! Dependencies run one way: `units ← ops ← device ← kernels ← measure, check ← record ← store ← report ← cmd`.
 
+pub mod campaign;
+pub mod check;
+pub mod cmd;
 pub mod device;
 pub mod error;
 pub mod kernels;
+pub mod measure;
+pub mod models;
 pub mod ops;
+pub mod plan;
 pub mod record;
+pub mod report;
+pub mod stats;
+pub mod store;
 pub mod units;
+pub mod worker;
 
 pub use error::{Error, Result};

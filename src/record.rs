@@ -102,10 +102,16 @@ impl Timing {
 pub struct Check {
     /// Every entry (`full`) or seeded random ones (`sampled`).
     pub full: bool,
-    /// Largest scaled error.
+    /// Largest scaled error; NaN where the answer holds one (as JSON: null).
+    #[serde(deserialize_with = "nan_if_null")]
     pub deviation: f64,
     /// Largest accepted one.
     pub tolerance: f64,
+}
+
+/// JSON has no NaN: serde writes null, and this reads it back.
+fn nan_if_null<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 /// The outcome of one kernel on one case on one device.

@@ -4,6 +4,7 @@
 //! benches and the tests all iterate the registry, so that nothing else needs to change.
 
 pub mod attention;
+pub mod baseline;
 pub mod cpu;
 pub mod matmul;
 pub mod optimizer;
@@ -91,7 +92,7 @@ pub trait Prepared {
 
 /// Every kernel of this build, in the order of reports: by family, up each ladder, baselines last.
 pub static BUILTIN: &[&[&dyn Kernel]] =
-    &[matmul::ROWS, attention::ROWS, optimizer::ROWS, peak::ROWS];
+    &[matmul::ROWS, baseline::ROWS, attention::ROWS, optimizer::ROWS, peak::ROWS];
 
 /// The kernels that take part.
 #[derive(Clone, Copy)]

@@ -1,0 +1,315 @@
+//! A run from plan to records: which kernels take a case, what they are measured against, and what is written.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use crate::check;
+use crate::device::Capabilities;
+use crate::error::{Error, Result};
+use crate::kernels::{Kernel, Registry};
+use crate::measure::{Finding, Goal, Job, measure};
+use crate::ops::{Cache, Case, DType, Family, Precision, Probe, ProbeKind, Problem, Update};
+use crate::plan::Planned;
+use crate::plan::estimate::{Basis, Estimator};
+use crate::record::{Counter, Outcome, Record, Sample};
+use crate::units::{ByteRate, Bytes, FlopRate, Nanos};
+use crate::worker::Processes;
+
+/// Everything about one kernel on one case that goes into the files.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The outcome.
+    pub record: Record,
+    /// Every sample.
+    pub samples: Vec<Sample>,
+    /// Named numbers.
+    pub counters: Vec<Counter>,
+}
+
+/// What the machine was measured to reach in this run.
+#[derive(Debug, Clone, Default)]
+pub struct Peaks {
+    flops: HashMap<(DType, usize), FlopRate>,
+    bytes: HashMap<(ProbeKind, usize), ByteRate>,
+}
+
+impl Peaks {
+    /// Takes note of a measured probe; the best kernel of a kind counts.
+    pub fn learn(&mut self, record: &Record) {
+        let (Problem::Peak(probe), Some(flops), Some(bytes)) =
+            (record.case.problem, record.flop_rate(), record.byte_rate())
+        else {
+            return;
+        };
+        let threads = record.case.threads;
+        if probe.kind == ProbeKind::Fma {
+            let best = self.flops.entry((record.case.precision.inputs, threads)).or_insert(flops);
+            best.0 = best.0.max(flops.0);
+        } else {
+            let best = self.bytes.entry((probe.kind, threads)).or_insert(bytes);
+            best.0 = best.0.max(bytes.0);
+        }
+    }
+
+    /// The arithmetic roof of a case; none for optimizers, whose arithmetic is not what limits them, and for probes.
+    pub fn flop_rate(&self, case: &Case) -> Option<FlopRate> {
+        match case.problem {
+            Problem::Matmul(_) | Problem::Attention(_) => self.flops.get(&(case.precision.inputs, case.threads)).copied(),
+            Problem::Update(_) | Problem::Peak(_) => None,
+        }
+    }
+
+    /// The bandwidth roof of a case: of its own access pattern for an optimizer, the fastest read, copy or triad otherwise.
+    /// None where the operands stay in the cache, to which a roof measured beyond it does not apply.
+    pub fn byte_rate(&self, case: &Case, last_level_cache: Bytes) -> Option<ByteRate> {
+        if case.cache == Cache::Warm && case.buffer_bytes() < last_level_cache * 2 {
+            return None;
+        }
+        let rate = |kind| self.bytes.get(&(kind, case.threads)).copied();
+        match case.problem {
+            Problem::Update(update) => rate(pattern(&update)),
+            Problem::Matmul(_) | Problem::Attention(_) => [ProbeKind::Read, ProbeKind::Copy, ProbeKind::Triad]
+                .into_iter()
+                .filter_map(rate)
+                .max_by(|a, b| a.0.total_cmp(&b.0)),
+            Problem::Peak(_) => None,
+        }
+    }
+}
+
+/// The access pattern of an update.
+pub fn pattern(update: &Update) -> ProbeKind {
+    match update.rule.moments() {
+        0 => ProbeKind::Update2r1w,
+        1 => ProbeKind::Update3r2w,
+        _ => ProbeKind::Update4r3w,
+    }
+}
+
+/// The probes that give the roofs of `cases`, each once, ahead of them.
+pub fn probes_for(cases: &[Planned], last_level_cache: Bytes) -> Vec<Planned> {
+    let mut probes = Vec::new();
+    for case in cases.iter().map(|p| &p.case) {
+        let fma = |dtype| match dtype {
+            DType::Bf16 => Precision::BF16_F32,
+            DType::I8 => Precision::INT8,
+            _ => Precision::F32,
+        };
+        let mut wanted = Vec::new();
+        match case.problem {
+            Problem::Matmul(_) | Problem::Attention(_) => {
+                wanted.push((Probe::arithmetic(case.threads), fma(case.precision.inputs)));
+                let streams = [ProbeKind::Read, ProbeKind::Copy, ProbeKind::Triad];
+                wanted.extend(streams.map(|kind| (Probe::beyond_cache(kind, last_level_cache), Precision::F32)));
+            }
+            Problem::Update(update) => {
+                wanted.push((Probe::beyond_cache(pattern(&update), last_level_cache), Precision::F32));
+            }
+            Problem::Peak(_) => {}
+        }
+        let threads = case.threads;
+        probes.extend(wanted.into_iter().map(|(probe, precision)| {
+            Planned::bare(Case { threads, ..Case::new(Problem::Peak(probe), precision) })
+        }));
+    }
+    crate::plan::merge(probes)
+}
+
+/// A run under way.
+pub struct Campaign<'a> {
+    /// What the device can do.
+    pub capabilities: &'a Capabilities,
+    /// The kernels that take part.
+    pub kernels: Vec<&'static dyn Kernel>,
+    /// The worker processes.
+    pub processes: Processes,
+    /// When a case is measured well enough.
+    pub goal: Goal,
+    /// When the whole run should end, where it has such a limit.
+    pub deadline: Option<Instant>,
+    /// The seed of all operands.
+    pub seed: u64,
+    /// Asked before every visit to a kernel.
+    pub interrupted: &'a dyn Fn() -> bool,
+    /// Where the threads are; asked before each case of several threads.
+    pub placement: &'a dyn Fn() -> Option<String>,
+    /// The measured roofs.
+    pub peaks: Peaks,
+    /// Predicts launch times, ever better.
+    pub estimator: Estimator,
+    /// The number of the next record.
+    pub next_record: u64,
+    /// Folder for expected answers that workers share.
+    pub scratch: tempfile::TempDir,
+}
+
+impl Campaign<'_> {
+    /// Measures every kernel on one case; `remaining` kernels × cases are still to come, this case's included. The entries
+    /// are in the registry's order; kernels for which `skip` is true are left out.
+    ///
+    /// # Errors
+    /// When the expected answer cannot be shared with the workers (a full disk).
+    pub fn measure(&mut self, planned: &Planned, remaining: usize, skip: &dyn Fn(&str) -> bool) -> Result<Vec<Entry>> {
+        let case = planned.case;
+        let goal = Goal { budget: self.budget(remaining), ..self.goal };
+        let mut outcomes: Vec<(&'static dyn Kernel, Option<Finding>)> = Vec::new();
+        let mut jobs = Vec::new();
+        for kernel in self.taking_part(&case).filter(|k| !skip(&k.id().0)) {
+            let id = kernel.id().0;
+            let reason = kernel
+                .refuses(self.capabilities, &case)
+                .map(|reason| reason.into_owned())
+                .or_else(|| self.too_long(&id, &case, &goal));
+            match reason {
+                Some(reason) => outcomes.push((kernel, Some(Finding::without_timing(Outcome::Refused(reason))))),
+                None => {
+                    jobs.push(Job { kernel: id, provider: kernel.provider().to_owned(), case });
+                    outcomes.push((kernel, None));
+                }
+            }
+        }
+        let placement = if case.threads > 1 { (self.placement)() } else { Some("one-core".to_owned()) };
+        let mut findings = self.measure_jobs(&case, &jobs, &goal)?.into_iter();
+        let mut entries = Vec::new();
+        for (kernel, refused) in outcomes {
+            let Some(finding) = refused.or_else(|| findings.next()) else { continue };
+            if let Some(entry) = self.entry(planned, kernel, finding, placement.clone()) {
+                entries.push(entry);
+            }
+        }
+        Ok(entries)
+    }
+
+    /// The kernels that do the op of `case`.
+    pub fn taking_part(&self, case: &Case) -> impl Iterator<Item = &'static dyn Kernel> + use<> {
+        let wanted: Vec<&'static dyn Kernel> = Registry::default()
+            .for_case(case)
+            .filter(|k| case.problem.family() == Family::Peak || self.kernels.iter().any(|w| w.id() == k.id()))
+            .collect();
+        wanted.into_iter()
+    }
+
+    /// Jobs that fit into memory together are measured together, the others in several groups.
+    fn measure_jobs(&mut self, case: &Case, jobs: &[Job], goal: &Goal) -> Result<Vec<Finding>> {
+        if jobs.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Each kernel holds its buffer sets, each worker the pristine operands beside them.
+        let each = self.capabilities.case_bytes(case).0 + case.buffer_bytes().0;
+        let together = (self.capabilities.memory.0 / 10 * 7 / each.max(1)).clamp(1, 64) as usize;
+        let shared = self.share_expected(case)?;
+        self.processes.expect(shared.as_deref());
+        let start = Instant::now();
+        let now = move || start.elapsed().as_nanos() as u64;
+        let mut findings = Vec::new();
+        for group in jobs.chunks(together) {
+            findings.extend(measure(&mut self.processes, group, goal, &now, self.interrupted));
+        }
+        self.processes.expect(None);
+        if let Some(path) = shared {
+            let _ = std::fs::remove_file(path);
+        }
+        Ok(findings)
+    }
+
+    /// Computes the answer once for all workers where that is dear; an update's costs less than sharing it.
+    fn share_expected(&self, case: &Case) -> Result<Option<std::path::PathBuf>> {
+        if !matches!(case.problem, Problem::Matmul(_) | Problem::Attention(_)) {
+            return Ok(None);
+        }
+        let inputs = case.inputs(self.seed);
+        let path = self.scratch.path().join("expected");
+        check::save_expected(&path, &case.expected(&inputs, self.capabilities.threads))?;
+        Ok(Some(path))
+    }
+
+    /// The time for one kernel on one case: the goal's, or twice its fair share of what is left until the deadline.
+    fn budget(&self, remaining: usize) -> Nanos {
+        let Some(deadline) = self.deadline else { return self.goal.budget };
+        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let fair = left.as_nanos() as f64 / remaining.max(1) as f64;
+        Nanos(self.goal.budget.0.min(2.0 * fair).max(5e7))
+    }
+
+    /// Why even the fewest launches would take too long, in numbers.
+    fn too_long(&self, kernel: &str, case: &Case, goal: &Goal) -> Option<String> {
+        // Check, warm-up, and one sample behind an untimed launch, in each process.
+        let launches = 4 * goal.min_processes;
+        let prediction = self.estimator.predict(kernel, case);
+        let (slack, basis) = match prediction.basis {
+            Basis::Measured => (1.5, "measured on a smaller case"),
+            Basis::Nominal => (4.0, "a guess"),
+        };
+        let needs = Nanos(prediction.launch.0 * launches as f64);
+        (needs.0 > slack * goal.budget.0).then(|| {
+            format!(
+                "would take about {} a launch ({basis}) and {needs} for the {launches} launches that it needs at least; \
+                 the budget is {} (--budget raises it)",
+                prediction.launch, goal.budget
+            )
+        })
+    }
+
+    fn entry(
+        &mut self,
+        planned: &Planned,
+        kernel: &'static dyn Kernel,
+        finding: Finding,
+        placement: Option<String>,
+    ) -> Option<Entry> {
+        let case = planned.case;
+        let outcome = finding.outcome?;
+        let measured = matches!(outcome, Outcome::Measured(_));
+        let record_id = self.next_record;
+        self.next_record += 1;
+        let mut record = Record {
+            record_id,
+            case,
+            kernel: kernel.id().0,
+            provider: kernel.provider().to_owned(),
+            device: "cpu".into(),
+            model: planned.models.join(";"),
+            placement: placement.filter(|_| measured),
+            outcome,
+            check: finding.check,
+            allocated: finding.allocated,
+            peak_resident: finding.peak_resident,
+            peak_flops: self.peaks.flop_rate(&case),
+            peak_bytes: self.peaks.byte_rate(&case, self.capabilities.last_level_cache),
+            source_hash: format!("{}-{}", env!("CARGO_PKG_VERSION"), env!("SCALEMARK_GIT_COMMIT")),
+        };
+        let share = record.share_of_peak();
+        if let (Outcome::Measured(timing), Some(share)) = (&mut record.outcome, share)
+            && share > 1.05
+        {
+            // A finding about the method, not a record to celebrate.
+            let note = format!("{:.0} % of the measured peak: the method, not the kernel", share * 100.0);
+            timing.note = if timing.note.is_empty() { note } else { format!("{}; {note}", timing.note) };
+        }
+        self.peaks.learn(&record);
+        self.estimator.learn(&record);
+        let samples = finding.samples.iter().enumerate().flat_map(|(process, samples)| {
+            samples.iter().enumerate().map(move |(index, s)| Sample {
+                record_id,
+                process,
+                index,
+                wall_ns: s.wall_ns,
+                cpu_ns: s.cpu_ns,
+                run_queue_ns: s.run_queue_ns,
+                iterations: s.iterations,
+            })
+        });
+        let counters = finding.counters.iter().map(|(name, &value)| Counter { record_id, name: name.clone(), value });
+        Some(Entry { samples: samples.collect(), counters: counters.collect(), record })
+    }
+}
+
+/// A folder for what workers share: in memory where the system has such a place.
+///
+/// # Errors
+/// When no temporary folder can be made.
+pub fn scratch() -> Result<tempfile::TempDir> {
+    let shm = std::path::Path::new("/dev/shm");
+    let made = if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() };
+    made.or_else(|_| tempfile::tempdir()).map_err(Error::io("create a temporary folder in", std::env::temp_dir()))
+}

@@ -1,0 +1,147 @@
+//! `scalemark list`: what there is to measure, without measuring it.
+
+use std::process::ExitCode;
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+
+use crate::device::Capabilities;
+use crate::device::cpu::detect_capabilities;
+use crate::kernels::{Kernel, Registry};
+use crate::plan::Planned;
+use crate::plan::estimate::{Basis, Estimator};
+use crate::plan::select::Selection;
+use crate::units::Nanos;
+
+/// Options of `list`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  scalemark list                                       suite quick on this machine
+  scalemark list --model llama-3-8b --dtype bf16       the parts of a model
+  scalemark list --op attention --json | jq .case_key
+  scalemark list --suite full --estimate               with predicted times")]
+pub struct Args {
+    #[command(flatten)]
+    selection: Selection,
+    /// Add the predicted time of a launch, from nominal rates of this machine
+    #[arg(long)]
+    estimate: bool,
+    /// Print a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Row {
+    case_key: String,
+    models: Vec<String>,
+    flops: u64,
+    min_bytes: u64,
+    memory_bytes: u64,
+    kernels: Vec<Taker>,
+}
+
+#[derive(Serialize)]
+struct Taker {
+    kernel: String,
+    about: String,
+    refused: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated_ns: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimate_basis: Option<&'static str>,
+}
+
+/// Lists cases with their sizes, work and memory, and the kernels that take or refuse them.
+///
+/// # Errors
+/// On usage errors, and when standard output is closed.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let capabilities = detect_capabilities();
+    let planned = args.selection.cases(capabilities.threads)?;
+    let kernels = args.selection.kernels(&Registry::default())?;
+    let estimator = args.estimate.then(|| Estimator::nominal(&capabilities));
+    let rows: Vec<Row> = planned.iter().map(|p| row(p, &kernels, &capabilities, estimator.as_ref())).collect();
+    let out = if args.json { serde_json::to_string_pretty(&rows)? } else { table(&rows) };
+    std::io::Write::write_all(&mut std::io::stdout(), format!("{out}\n").as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn row(
+    planned: &Planned,
+    kernels: &[&'static dyn Kernel],
+    capabilities: &Capabilities,
+    estimator: Option<&Estimator>,
+) -> Row {
+    let case = &planned.case;
+    let cost = case.cost();
+    let wanted = |k: &&'static dyn Kernel| kernels.iter().any(|w| w.id() == k.id());
+    let taker = |kernel: &'static dyn Kernel| {
+        let id = kernel.id().0;
+        let refused = kernel.refuses(capabilities, case).map(|reason| reason.into_owned());
+        let prediction = estimator.filter(|_| refused.is_none()).map(|e| e.predict(&id, case));
+        Taker {
+            kernel: id,
+            about: kernel.about().to_owned(),
+            refused,
+            estimated_ns: prediction.map(|p| p.launch.0),
+            estimate_basis: prediction.map(|p| match p.basis {
+                Basis::Measured => "measured",
+                Basis::Nominal => "nominal",
+            }),
+        }
+    };
+    Row {
+        case_key: case.key(),
+        models: planned.models.clone(),
+        flops: cost.flops.0,
+        min_bytes: cost.bytes.0,
+        memory_bytes: capabilities.case_bytes(case).0,
+        kernels: Registry::default().for_case(case).filter(wanted).map(taker).collect(),
+    }
+}
+
+fn table(rows: &[Row]) -> String {
+    use crate::units::{Bytes, Flops};
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(["case", "flops", "least bytes", "memory", "kernels"]);
+    for column in [1, 2, 3] {
+        table.column_mut(column).expect("the header has five columns").set_cell_alignment(CellAlignment::Right);
+    }
+    let mut refusals: Vec<(String, Vec<String>)> = Vec::new();
+    for row in rows {
+        let mut names = Vec::new();
+        for taker in &row.kernels {
+            let name = taker.kernel.rsplit('/').next().unwrap_or(&taker.kernel);
+            match (&taker.refused, taker.estimated_ns) {
+                (None, None) => names.push(name.to_owned()),
+                (None, Some(ns)) => names.push(format!("{name} ~{}", Nanos(ns))),
+                (Some(reason), _) => {
+                    names.push(format!("({name})"));
+                    let line = format!("{}: {reason}", taker.kernel);
+                    match refusals.iter_mut().find(|(known, _)| *known == line) {
+                        Some((_, cases)) => cases.push(row.case_key.clone()),
+                        None => refusals.push((line, vec![row.case_key.clone()])),
+                    }
+                }
+            }
+        }
+        table.add_row([
+            row.case_key.clone(),
+            Flops(row.flops).to_string(),
+            Bytes(row.min_bytes).to_string(),
+            Bytes(row.memory_bytes).to_string(),
+            names.join(" "),
+        ]);
+    }
+    let mut out = table.trim_fmt();
+    out.push_str(&format!("\n\n{} cases", rows.len()));
+    if !refusals.is_empty() {
+        out.push_str("; (refused) because:");
+        for (reason, cases) in refusals {
+            let on = if cases.len() == 1 { cases[0].clone() } else { format!("{} cases", cases.len()) };
+            out.push_str(&format!("\n  {reason} — {on}"));
+        }
+    }
+    out
+}

@@ -1,0 +1,75 @@
+//! The commands: one a file, with its options and its `run`.
+
+pub mod completions;
+pub mod list;
+pub mod machine;
+pub mod models;
+pub mod progress;
+pub mod report;
+pub mod run;
+pub mod verify;
+pub mod worker;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Measures the kernels that large models are made of.
+///
+/// scalemark runs attention, matmul and optimizer kernels across model sizes, checks every answer before it trusts a
+/// clock, and writes throughput, memory and scaling curves to CSV, charts and a report.
+#[derive(Debug, Parser)]
+#[command(name = "scalemark", version = VERSION, propagate_version = true, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("SCALEMARK_GIT_COMMIT"), ")");
+
+const EXAMPLES: &str = "Examples:
+  scalemark run                                  every op, ladder and baseline in 90 seconds
+  scalemark run --model llama-3-8b --dtype bf16  the products and attention of a model
+  scalemark run -m 256..4096 --kernel 'matmul/*' squares from 256 to 4096
+  scalemark list --model gpt2 --estimate         what that would run, without running it
+  scalemark report results/runs/RUN              report and charts of a run again
+
+Exit codes: 0 fine, 1 a wrong or failed record, 2 usage or input error, 3 undecided, 130 interrupted";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measure kernels, and write a run folder with CSV, charts and a report
+    Run(Box<run::Args>),
+    /// Check answers only
+    Verify(Box<verify::Args>),
+    /// Show the cases, and which kernels take or refuse them; runs nothing
+    List(Box<list::Args>),
+    /// Show the models
+    Models(models::Args),
+    /// Show this machine, its measured peaks, and what will make its numbers noisy
+    Machine(machine::Args),
+    /// Make report and charts of a run folder again
+    Report(report::Args),
+    /// Print completions for a shell
+    Completions(completions::Args),
+    /// Measure on command of another process (see workers/README.md)
+    #[command(hide = true)]
+    Worker(worker::Args),
+}
+
+/// Parses the command line and runs the command.
+///
+/// # Errors
+/// Everything that is not a result of measuring: usage, input, output.
+pub fn main() -> anyhow::Result<ExitCode> {
+    match Cli::parse().command {
+        Command::Run(args) => run::run(*args),
+        Command::Verify(args) => verify::run(*args),
+        Command::List(args) => list::run(*args),
+        Command::Models(args) => models::run(args),
+        Command::Machine(args) => machine::run(args),
+        Command::Report(args) => report::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Worker(args) => worker::run(args),
+    }
+}

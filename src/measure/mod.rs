@@ -1,0 +1,7 @@
+//! Measuring: the clock and what may disturb it, one visit to a prepared kernel, and the session over processes.
+
+pub mod clock;
+pub mod session;
+pub mod visit;
+
+pub use session::{Crew, Finding, Goal, Job, measure};

@@ -1,0 +1,560 @@
+//! One case, all its kernels, several processes: who is measured when, and when it is enough.
+//!
+//! The process is the unit of replication: the same binary runs at another level in every process. So the loop over
+//! processes is the outer one; within a process the kernels of a case take turns in ABBA order, own kernels and baselines
+//! alike, so that a drift of the machine meets all of them. After the least number of processes a kernel is settled as soon
+//! as its interval is as narrow as was asked for; the others go on with further processes until their budget is spent.
+
+use std::collections::BTreeMap;
+
+use crate::ops::Case;
+use crate::record::{Check, Outcome, StopReason, Timing};
+use crate::stats::interval::process_interval;
+use crate::stats::order;
+use crate::units::{Bytes, Nanos};
+use crate::worker::protocol::{Reply, Timed, Visit};
+
+/// One kernel on one case.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// `family/name`.
+    pub kernel: String,
+    /// Who provides it: jobs of one provider share a worker process.
+    pub provider: String,
+    /// What it computes.
+    pub case: Case,
+}
+
+/// When it is enough.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Goal {
+    /// Relative half-width of the 95 % interval.
+    pub precision: f64,
+    /// Time for one kernel on one case, all processes and preparations together.
+    pub budget: Nanos,
+    /// Processes before a kernel can be settled.
+    pub min_processes: usize,
+    /// Processes after which it is given up.
+    pub max_processes: usize,
+    /// Samples that a process takes at least, unless its share of the budget is spent.
+    pub samples: usize,
+    /// Aimed length of a sample.
+    pub slice: Nanos,
+}
+
+/// The worker processes of a run, as a session sees them. An error means that the process is lost.
+pub trait Crew {
+    /// Makes a job ready in process number `process`; the answer is checked there.
+    fn prepare(&mut self, process: usize, job: &Job) -> crate::Result<Reply>;
+    /// Takes samples of a job that was prepared there.
+    fn sample(&mut self, process: usize, job: &Job, iterations: u64, count: usize) -> crate::Result<Visit>;
+    /// Frees a job; the largest resident set since it was prepared, where known.
+    fn release(&mut self, process: usize, job: &Job) -> crate::Result<Option<Bytes>>;
+}
+
+/// Everything that a session found out about one job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    /// What came of it; `None` when the user interrupted before anything was measured.
+    pub outcome: Option<Outcome>,
+    /// The check of its answer, where it got that far.
+    pub check: Option<Check>,
+    /// Buffers and workspace.
+    pub allocated: Option<Bytes>,
+    /// Largest resident set of a worker.
+    pub peak_resident: Option<Bytes>,
+    /// Every sample, by process.
+    pub samples: Vec<Vec<Timed>>,
+    /// Named numbers, medians over visits.
+    pub counters: BTreeMap<String, f64>,
+}
+
+impl Finding {
+    /// Of a kernel that was never started.
+    pub fn without_timing(outcome: Outcome) -> Self {
+        Finding {
+            outcome: Some(outcome),
+            check: None,
+            allocated: None,
+            peak_resident: None,
+            samples: Vec::new(),
+            counters: BTreeMap::new(),
+        }
+    }
+}
+
+/// A job while it is measured.
+struct Track<'a> {
+    job: &'a Job,
+    check: Option<Check>,
+    allocated: Option<Bytes>,
+    peak_resident: Option<Bytes>,
+    samples: Vec<Vec<Timed>>,
+    anchors: Vec<f64>,
+    allocations: u64,
+    involuntary_switches: u64,
+    counters: BTreeMap<String, f64>,
+    spent: f64,
+    launch_ns: f64,
+    slots: usize,
+    /// Prepared in the current process.
+    ready: bool,
+    /// Decided before or without a timing.
+    ended: Option<Outcome>,
+    stop: Option<StopReason>,
+}
+
+/// Measures `jobs`, all of one case, and returns a finding for each, in order.
+///
+/// `now` is a monotonic clock in nanoseconds; `interrupted` is asked before every visit.
+pub fn measure(
+    crew: &mut dyn Crew,
+    jobs: &[Job],
+    goal: &Goal,
+    now: &dyn Fn() -> u64,
+    interrupted: &dyn Fn() -> bool,
+) -> Vec<Finding> {
+    let mut session = Session { crew, goal, now, interrupted, tracks: jobs.iter().map(Track::new).collect() };
+    for process in 0..goal.max_processes {
+        if !session.tracks.iter().any(Track::is_open) || interrupted() {
+            break;
+        }
+        session.run_process(process);
+        session.settle(process + 1);
+    }
+    let stopped = interrupted();
+    session.tracks.into_iter().map(|track| track.finish(stopped)).collect()
+}
+
+struct Session<'a> {
+    crew: &'a mut dyn Crew,
+    goal: &'a Goal,
+    now: &'a dyn Fn() -> u64,
+    interrupted: &'a dyn Fn() -> bool,
+    tracks: Vec<Track<'a>>,
+}
+
+impl Session<'_> {
+    /// All open jobs in one process: prepare, take turns, release.
+    fn run_process(&mut self, process: usize) {
+        for i in 0..self.tracks.len() {
+            if self.tracks[i].is_open() && !(self.interrupted)() {
+                self.prepare(process, i);
+            }
+        }
+        let mut forward = true;
+        let mut rounds = 0;
+        while !(self.interrupted)() {
+            let due: Vec<usize> = (0..self.tracks.len()).filter(|&i| self.is_due(process, i, rounds)).collect();
+            if due.is_empty() {
+                break;
+            }
+            let order: Box<dyn Iterator<Item = usize>> =
+                if forward { Box::new(due.into_iter()) } else { Box::new(due.into_iter().rev()) };
+            for i in order {
+                if (self.interrupted)() {
+                    break;
+                }
+                self.visit(process, i);
+            }
+            forward = !forward;
+            rounds += 1;
+        }
+        for i in 0..self.tracks.len() {
+            if std::mem::take(&mut self.tracks[i].ready) {
+                let released = self.crew.release(process, self.tracks[i].job);
+                let track = &mut self.tracks[i];
+                match released {
+                    Ok(resident) => track.peak_resident = track.peak_resident.max(resident),
+                    Err(error) => track.fail(error),
+                }
+            }
+        }
+    }
+
+    /// Whether a job takes part in this round: a process gives each at least two turns (there and back), then more until it
+    /// has its samples or its share of the budget is spent.
+    fn is_due(&self, process: usize, i: usize, rounds: usize) -> bool {
+        let track = &self.tracks[i];
+        if !track.is_open() || !(track.ready || track.has_begun(process)) {
+            return false;
+        }
+        let taken = track.samples.get(process).map_or(0, Vec::len);
+        let share = self.goal.budget.0 * (process + 1) as f64 / self.goal.min_processes as f64;
+        let has_time = track.spent < share.min(self.goal.budget.0);
+        rounds == 0 || (has_time && (rounds < 2 || taken < self.goal.samples))
+    }
+
+    fn prepare(&mut self, process: usize, i: usize) {
+        let start = (self.now)();
+        let reply = self.crew.prepare(process, self.tracks[i].job);
+        let spent = (self.now)() - start;
+        let track = &mut self.tracks[i];
+        track.spent += spent as f64;
+        match reply {
+            Ok(Reply::Prepared { check, launch_ns, allocated, slots, counters }) => {
+                track.check = Some(worse(track.check, check));
+                track.allocated = Some(Bytes(allocated));
+                track.launch_ns = launch_ns;
+                track.slots = slots;
+                track.counters.extend(counters);
+                track.ready = true;
+                if track.samples.len() <= process {
+                    track.samples.resize(process + 1, Vec::new());
+                }
+            }
+            Ok(Reply::Wrong { reason, check }) => {
+                track.check = check.or(track.check);
+                track.ended = Some(Outcome::Wrong(reason));
+            }
+            Ok(Reply::Refused { reason }) => track.ended = Some(Outcome::Refused(reason)),
+            Ok(Reply::Failed { reason }) => track.ended = Some(Outcome::Failed(reason)),
+            Ok(other) => track.ended = Some(Outcome::Failed(format!("the worker answered out of turn: {other:?}"))),
+            Err(error) => {
+                track.fail(error);
+                self.lost(i);
+            }
+        }
+    }
+
+    /// One turn of one job: a few samples of about the aimed length.
+    fn visit(&mut self, process: usize, i: usize) {
+        if !self.tracks[i].ready {
+            self.prepare(process, i);
+            if !self.tracks[i].ready {
+                return;
+            }
+        }
+        let track = &self.tracks[i];
+        let iterations = (self.goal.slice.0 / track.launch_ns).ceil().clamp(1.0, 1e9) as u64;
+        let sample_ns = track.launch_ns * iterations as f64;
+        // A turn of about four slices: short enough to take turns often, long enough to be worth a message.
+        let count = (4.0 * self.goal.slice.0 / sample_ns).round().clamp(1.0, self.goal.samples as f64) as usize;
+        let start = (self.now)();
+        let visit = self.crew.sample(process, track.job, iterations, count);
+        let spent = (self.now)() - start;
+        let track = &mut self.tracks[i];
+        track.spent += spent as f64;
+        match visit {
+            Ok(visit) => {
+                track.anchors.extend(visit.anchor);
+                track.allocations += visit.allocations;
+                track.involuntary_switches += visit.involuntary_switches;
+                track.samples[process].extend(visit.samples);
+            }
+            Err(error) => {
+                track.ready = false;
+                track.fail(error);
+                self.lost(i);
+            }
+        }
+    }
+
+    /// A process died under job `i`: its neighbours in that process must be made ready again, through no fault of theirs.
+    fn lost(&mut self, i: usize) {
+        let provider = self.tracks[i].job.provider.clone();
+        for track in self.tracks.iter_mut().filter(|t| t.job.provider == provider) {
+            track.ready = false;
+        }
+    }
+
+    /// After `processes` processes: which jobs are done, and why.
+    fn settle(&mut self, processes: usize) {
+        for track in self.tracks.iter_mut().filter(|t| t.is_open()) {
+            let begun = track.samples.iter().filter(|s| !s.is_empty()).count();
+            if begun >= self.goal.min_processes {
+                let narrow = track.timing().is_some_and(|t| t.relative_half_width() <= self.goal.precision);
+                // One more process costs about what those so far did on average.
+                let next = track.spent / begun as f64;
+                if narrow {
+                    track.stop = Some(StopReason::Precision);
+                } else if track.spent + next > self.goal.budget.0 {
+                    track.stop = Some(StopReason::Budget);
+                }
+            }
+            if processes == self.goal.max_processes && track.stop.is_none() {
+                track.stop = Some(StopReason::Budget);
+            }
+        }
+    }
+}
+
+impl<'a> Track<'a> {
+    fn new(job: &'a Job) -> Self {
+        Track {
+            job,
+            check: None,
+            allocated: None,
+            peak_resident: None,
+            samples: Vec::new(),
+            anchors: Vec::new(),
+            allocations: 0,
+            involuntary_switches: 0,
+            counters: BTreeMap::new(),
+            spent: 0.0,
+            launch_ns: 1.0,
+            slots: 1,
+            ready: false,
+            ended: None,
+            stop: None,
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.ended.is_none() && self.stop.is_none()
+    }
+
+    /// Whether it was prepared in this process, even if that process has died since.
+    fn has_begun(&self, process: usize) -> bool {
+        self.samples.len() > process
+    }
+
+    fn fail(&mut self, error: crate::Error) {
+        self.ended = Some(Outcome::Failed(error.to_string()));
+    }
+
+    /// Times of a launch by process. Samples that waited in a run queue are left out where at least half of the process's
+    /// samples did not; all of them are kept in the files.
+    fn clean(&self) -> Vec<Vec<f64>> {
+        let clean = |samples: &Vec<Timed>| {
+            let good: Vec<f64> =
+                samples.iter().filter(|s| !s.is_contaminated()).map(Timed::launch_ns).collect();
+            let all = || samples.iter().map(Timed::launch_ns).collect();
+            if good.len() * 2 >= samples.len() { good } else { all() }
+        };
+        self.samples.iter().filter(|s| !s.is_empty()).map(clean).collect()
+    }
+
+    fn timing(&self) -> Option<Timing> {
+        let processes = self.clean();
+        let level = process_interval(&processes, 0.95, 400, 1)?;
+        let mut all: Vec<f64> = processes.iter().flatten().copied().collect();
+        all.sort_by(f64::total_cmp);
+        let samples = self.samples.iter().map(Vec::len).sum::<usize>();
+        let clean = all.len();
+        let mut notes = Vec::new();
+        if clean < samples {
+            notes.push(format!("{} of {samples} samples waited for a CPU and were left out", samples - clean));
+        }
+        if self.allocations > 0 {
+            notes.push(format!("{} allocations inside the clock", self.allocations));
+        }
+        Some(Timing {
+            processes: level.processes,
+            samples,
+            stop: self.stop.unwrap_or(StopReason::Interrupted),
+            median: Nanos(level.estimate),
+            low: Nanos(level.low),
+            high: Nanos(level.high),
+            min: Nanos(*all.first()?),
+            p95: Nanos(order::quantile(&all, 0.95)?),
+            p99: Nanos(order::quantile(&all, 0.99)?),
+            note: notes.join("; "),
+        })
+    }
+
+    fn finish(mut self, interrupted: bool) -> Finding {
+        if self.ended.is_none() && self.stop.is_none() {
+            self.stop = Some(if interrupted { StopReason::Interrupted } else { StopReason::Budget });
+        }
+        let outcome = self.ended.take().or_else(|| self.timing().map(Outcome::Measured));
+        let outcome = match outcome {
+            None if !interrupted => Some(Outcome::Failed("no sample was taken within the budget".into())),
+            other => other,
+        };
+        let mut counters = std::mem::take(&mut self.counters);
+        if let Some(anchor) = order::median(&mut self.anchors.clone()) {
+            counters.insert("anchor_flop_per_s".into(), anchor);
+        }
+        if !self.samples.is_empty() {
+            counters.insert("allocations_in_clock".into(), self.allocations as f64);
+            counters.insert("involuntary_switches".into(), self.involuntary_switches as f64);
+            counters.insert("buffer_sets".into(), self.slots as f64);
+            counters.insert("measuring_s".into(), self.spent / 1e9);
+        }
+        Finding {
+            outcome,
+            check: self.check,
+            allocated: self.allocated,
+            peak_resident: self.peak_resident,
+            samples: self.samples,
+            counters,
+        }
+    }
+}
+
+/// The check with the larger deviation; NaN counts as largest.
+fn worse(a: Option<Check>, b: Check) -> Check {
+    match a {
+        Some(a) if !(a.deviation <= b.deviation) => a,
+        _ => b,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use crate::ops::{Matmul, Precision, Problem};
+    use std::cell::{Cell, RefCell};
+    use std::collections::HashMap;
+
+    /// Workers that exist only in time: launches take what is scripted, and the clock moves by that.
+    struct Scripted<'a> {
+        now: &'a Cell<u64>,
+        log: &'a RefCell<Vec<String>>,
+        /// Launch time by kernel and process.
+        launch: &'a dyn Fn(&str, usize) -> u64,
+        /// Kernels that kill their worker when sampled.
+        deadly: &'a [&'a str],
+        prepared: HashMap<(usize, String), bool>,
+    }
+
+    impl Crew for Scripted<'_> {
+        fn prepare(&mut self, process: usize, job: &Job) -> crate::Result<Reply> {
+            self.log.borrow_mut().push(format!("prepare {} {process}", job.kernel));
+            self.now.set(self.now.get() + 1_000_000);
+            self.prepared.insert((process, job.kernel.clone()), true);
+            if job.kernel == "wrong" {
+                return Ok(Reply::Wrong { reason: "C[0] is NaN".into(), check: None });
+            }
+            Ok(Reply::Prepared {
+                check: Check { full: true, deviation: 0.0, tolerance: 1.0 },
+                launch_ns: (self.launch)(&job.kernel, process) as f64,
+                allocated: 64,
+                slots: 1,
+                counters: BTreeMap::new(),
+            })
+        }
+
+        fn sample(&mut self, process: usize, job: &Job, iterations: u64, count: usize) -> crate::Result<Visit> {
+            self.log.borrow_mut().push(format!("sample {} {process}", job.kernel));
+            assert!(self.prepared[&(process, job.kernel.clone())], "sampled before prepared");
+            if self.deadly.contains(&job.kernel.as_str()) {
+                self.prepared.retain(|(p, _), _| *p != process);
+                return Err(Error::Worker("the worker process died of signal 11".into()));
+            }
+            let launch = (self.launch)(&job.kernel, process);
+            self.now.set(self.now.get() + launch * iterations * count as u64);
+            let timed =
+                Timed { wall_ns: launch * iterations, cpu_ns: None, run_queue_ns: Some(0), iterations };
+            Ok(Visit { samples: vec![timed; count], ..Visit::default() })
+        }
+
+        fn release(&mut self, process: usize, job: &Job) -> crate::Result<Option<Bytes>> {
+            self.log.borrow_mut().push(format!("release {} {process}", job.kernel));
+            Ok(Some(Bytes(100 + process as u64)))
+        }
+    }
+
+    const GOAL: Goal = Goal {
+        precision: 0.05,
+        budget: Nanos(1e9),
+        min_processes: 3,
+        max_processes: 6,
+        samples: 8,
+        slice: Nanos(1e6),
+    };
+
+    fn jobs(kernels: &[(&str, &str)]) -> Vec<Job> {
+        let case = Case::new(Problem::Matmul(Matmul::new(4, 4, 4)), Precision::F32);
+        let job = |&(kernel, provider): &(&str, &str)| Job { kernel: kernel.into(), provider: provider.into(), case };
+        kernels.iter().map(job).collect()
+    }
+
+    fn run(
+        kernels: &[(&str, &str)],
+        goal: &Goal,
+        launch: &dyn Fn(&str, usize) -> u64,
+        deadly: &[&str],
+        interrupt_after: usize,
+    ) -> (Vec<Finding>, Vec<String>, u64) {
+        let (now, log) = (Cell::new(0), RefCell::new(Vec::new()));
+        let mut crew = Scripted { now: &now, log: &log, launch, deadly, prepared: HashMap::new() };
+        let findings = measure(&mut crew, &jobs(kernels), goal, &|| now.get(), &|| log.borrow().len() >= interrupt_after);
+        (findings, log.into_inner(), now.get())
+    }
+
+    #[test]
+    fn kernels_take_turns_there_and_back() {
+        let (_, log, _) = run(&[("a", "own"), ("b", "blas")], &GOAL, &|_, _| 1000, &[], usize::MAX);
+        let turns: Vec<&str> = log.iter().filter(|l| l.starts_with("sample")).take(4).map(String::as_str).collect();
+        assert_eq!(turns, ["sample a 0", "sample b 0", "sample b 0", "sample a 0"]);
+    }
+
+    #[test]
+    fn equal_processes_stop_after_the_least_number_by_precision() {
+        let (findings, log, _) = run(&[("a", "own")], &GOAL, &|_, _| 1000, &[], usize::MAX);
+        let Some(Outcome::Measured(timing)) = &findings[0].outcome else { panic!("{:?}", findings[0].outcome) };
+        assert_eq!(timing.stop, StopReason::Precision);
+        assert_eq!(timing.processes, 3);
+        assert_eq!(timing.median, Nanos(1000.0));
+        assert_eq!(log.iter().filter(|l| l.starts_with("prepare")).count(), 3);
+        assert_eq!(findings[0].peak_resident, Some(Bytes(102)));
+        assert_eq!(timing.samples, findings[0].samples.iter().map(Vec::len).sum::<usize>());
+    }
+
+    #[test]
+    fn processes_that_differ_call_for_more_of_them_until_the_limit() {
+        let uneven = |_: &str, process: usize| 1000 + 400 * (process as u64 % 2);
+        let (findings, _, _) = run(&[("a", "own")], &GOAL, &uneven, &[], usize::MAX);
+        let Some(Outcome::Measured(timing)) = &findings[0].outcome else { panic!() };
+        assert_eq!((timing.stop, timing.processes), (StopReason::Budget, 6));
+        assert!(timing.low.0 < 1100.0 && timing.high.0 > 1200.0, "{timing:?}");
+    }
+
+    #[test]
+    fn a_settled_kernel_takes_no_part_in_further_processes() {
+        let uneven = |kernel: &str, process: usize| 1000 + if kernel == "b" { 400 * (process as u64 % 2) } else { 0 };
+        let (_, log, _) = run(&[("a", "own"), ("b", "own")], &GOAL, &uneven, &[], usize::MAX);
+        assert!(log.contains(&"prepare b 3".to_owned()));
+        assert!(!log.contains(&"prepare a 3".to_owned()));
+    }
+
+    #[test]
+    fn a_long_launch_ends_by_budget_and_not_far_beyond_it() {
+        let goal = Goal { budget: Nanos(2e9), ..GOAL };
+        let uneven = |_: &str, process: usize| 100_000_000 + 30_000_000 * (process as u64 % 2);
+        let (findings, _, now) = run(&[("a", "own")], &goal, &uneven, &[], usize::MAX);
+        let Some(Outcome::Measured(timing)) = &findings[0].outcome else { panic!() };
+        assert_eq!(timing.stop, StopReason::Budget);
+        assert!(now < 3_000_000_000, "{now}");
+    }
+
+    #[test]
+    fn a_crash_costs_one_record_and_its_neighbours_go_on_in_a_new_process() {
+        let (findings, log, _) =
+            run(&[("a", "own"), ("bad", "own"), ("c", "blas")], &GOAL, &|_, _| 1000, &["bad"], usize::MAX);
+        assert!(matches!(&findings[0].outcome, Some(Outcome::Measured(_))));
+        assert!(matches!(&findings[1].outcome, Some(Outcome::Failed(why)) if why.contains("signal 11")));
+        assert!(matches!(&findings[2].outcome, Some(Outcome::Measured(_))));
+        assert_eq!(log.iter().filter(|l| *l == "prepare a 0").count(), 2, "a is made ready again after the crash");
+        assert_eq!(log.iter().filter(|l| *l == "prepare c 0").count(), 1, "c lives in another process");
+    }
+
+    #[test]
+    fn a_wrong_answer_is_never_timed() {
+        let (findings, log, _) = run(&[("wrong", "own")], &GOAL, &|_, _| 1000, &[], usize::MAX);
+        assert_eq!(findings[0].outcome, Some(Outcome::Wrong("C[0] is NaN".into())));
+        assert!(!log.iter().any(|l| l.starts_with("sample")));
+    }
+
+    #[test]
+    fn an_interrupt_keeps_what_was_measured_and_nothing_else() {
+        let (findings, _, _) = run(&[("a", "own"), ("b", "own")], &GOAL, &|_, _| 1000, &[], 3);
+        let Some(Outcome::Measured(timing)) = &findings[0].outcome else { panic!("{:?}", findings[0]) };
+        assert_eq!(timing.stop, StopReason::Interrupted);
+        assert_eq!(findings[1].outcome, None);
+    }
+
+    #[test]
+    fn samples_that_waited_for_a_cpu_are_kept_but_left_out_of_the_level() {
+        let job = &jobs(&[("a", "own")])[0];
+        let mut track = Track::new(job);
+        let timed = |ns, wait| Timed { wall_ns: ns, cpu_ns: None, run_queue_ns: Some(wait), iterations: 1 };
+        track.samples = vec![vec![timed(1000, 0), timed(1000, 0), timed(5000, 4000)]; 3];
+        let timing = track.timing().unwrap();
+        assert_eq!((timing.median, timing.samples), (Nanos(1000.0), 9));
+        assert!(timing.note.contains("3 of 9"), "{}", timing.note);
+    }
+}

@@ -1,0 +1,260 @@
+//! The ready-made sets of cases.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::select::planned_parts;
+use super::{Planned, merge};
+use crate::measure::Goal;
+use crate::models::{self, Step};
+use crate::ops::{
+    Attention, Cache, Case, DType, Groups, Matmul, Pass, Precision, Problem, Rule, Transpose, Update,
+};
+use crate::units::Nanos;
+
+/// A ready-made set of cases, with how carefully they are measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Suite {
+    /// Every op, ladder and baseline in at most 90 seconds on two cores; 5 %
+    #[default]
+    Quick,
+    /// The models that fit, all passes, one thread and all; 2 %; about an hour
+    Standard,
+    /// Every model, longer sequences, cold and warm; 1 %; hours
+    Full,
+}
+
+impl Suite {
+    /// `quick`, `standard` or `full`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Suite::Quick => "quick",
+            Suite::Standard => "standard",
+            Suite::Full => "full",
+        }
+    }
+
+    /// How carefully a case is measured.
+    pub fn goal(self) -> Goal {
+        let quick = Goal {
+            precision: 0.05,
+            budget: Nanos::from_secs(1.0),
+            min_processes: 3,
+            max_processes: 8,
+            samples: 8,
+            slice: Nanos(1e6),
+        };
+        match self {
+            Suite::Quick => quick,
+            Suite::Standard => Goal {
+                precision: 0.02,
+                budget: Nanos::from_secs(5.0),
+                min_processes: 5,
+                max_processes: 12,
+                samples: 20,
+                slice: Nanos(2e6),
+            },
+            Suite::Full => Goal {
+                precision: 0.01,
+                budget: Nanos::from_secs(20.0),
+                min_processes: 5,
+                max_processes: 20,
+                samples: 40,
+                slice: Nanos(2e6),
+            },
+        }
+    }
+
+    /// The time that the whole suite may take; budgets of cases shrink to keep it.
+    pub fn time_limit(self) -> Option<Duration> {
+        (self == Suite::Quick).then(|| Duration::from_secs(80))
+    }
+
+    /// The cases for a machine with this many hardware threads.
+    pub fn cases(self, threads: usize) -> Vec<Planned> {
+        merge(match self {
+            Suite::Quick => quick(threads),
+            Suite::Standard => of_models(STANDARD, &[1, threads], 512, &[Cache::Warm]),
+            Suite::Full => {
+                let all: Vec<&str> = models::TABLE.iter().map(|m| m.name.as_str()).collect();
+                of_models(&all, &[1, threads], 2048, &[Cache::Warm, Cache::Cold])
+            }
+        })
+    }
+}
+
+/// The models of suite `quick`: small enough for two cores, over a decade of sizes.
+const QUICK: &[&str] =
+    &["gpt2", "bert-base", "bert-large", "gpt2-medium", "qwen3-0.6b", "gpt2-large", "gpt2-xl", "llama-3-8b"];
+
+const STANDARD: &[&str] = &[
+    "bert-base",
+    "bert-large",
+    "gpt2",
+    "gpt2-medium",
+    "gpt2-large",
+    "gpt2-xl",
+    "qwen3-0.6b",
+    "qwen3-8b",
+    "llama-3-8b",
+    "mixtral-8x7b",
+];
+
+fn matmul(product: Matmul, precision: Precision, threads: usize) -> Planned {
+    Planned::bare(Case { threads, ..Case::new(Problem::Matmul(product), precision) })
+}
+
+fn attention(problem: Attention, precision: Precision, pass: Pass, threads: usize) -> Planned {
+    Planned::bare(Case { threads, pass, ..Case::new(Problem::Attention(problem), precision) })
+}
+
+fn update(rule: Rule, params: usize, base: Precision, threads: usize) -> Planned {
+    let precision = rule.precision(base);
+    Planned::bare(Case { threads, ..Case::new(Problem::Update(Update { rule, params }), precision) })
+}
+
+fn quick(threads: usize) -> Vec<Planned> {
+    let mut cases = Vec::new();
+    // Sweeps over a decade and a half of sizes: the curves.
+    for size in [48, 96, 192, 384, 768, 1536] {
+        cases.push(matmul(Matmul::new(size, size, size), Precision::F32, 1));
+    }
+    for seq in [64, 128, 256, 512, 1024, 2048] {
+        cases.push(attention(Attention::new(2, seq, 64, true), Precision::F32, Pass::Forward, 1));
+    }
+    for params in [1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24] {
+        cases.push(update(Rule::Adamw, params, Precision::F32, 1));
+    }
+    // Every dtype, layout and pass once, at a size where a kernel can show what it has.
+    for precision in [Precision::BF16, Precision::INT8] {
+        cases.push(matmul(Matmul::new(768, 768, 768), precision, 1));
+    }
+    for transpose in [Transpose::Nt, Transpose::Tn] {
+        cases.push(matmul(Matmul { transpose, ..Matmul::new(384, 384, 384) }, Precision::F32, 1));
+    }
+    let experts = Matmul { groups: Some(Groups { experts: 8, skew: 0.5 }), ..Matmul::new(256, 512, 512) };
+    cases.push(matmul(experts, Precision::F32, threads));
+    let heads = Attention { kv_heads: 2, ..Attention::new(8, 512, 64, true) };
+    cases.push(attention(heads, Precision::BF16, Pass::Forward, 1));
+    cases.push(attention(Attention { causal: false, ..heads }, Precision::F32, Pass::Forward, threads));
+    cases.push(attention(Attention::new(4, 512, 64, true), Precision::F32, Pass::Backward, 1));
+    for rule in Rule::ALL {
+        cases.push(update(rule, 1 << 24, Precision::F32, threads));
+    }
+    cases.push(update(Rule::Adamw, 1 << 24, Precision::BF16, threads));
+    // Models: a layer's products and attention forward, and a decode against a KV cache.
+    for model in QUICK.iter().map(|name| models::find(name).expect("a built-in model")) {
+        let step = Step { pass: Pass::Forward, batch: 1, seq: 128, routing_skew: 0.0, rule: Rule::Adamw };
+        let parts = planned_parts(model, &step, Precision::F32, threads);
+        let wanted = |p: &Planned| {
+            let parts = ["qkv", "mlp-down", "attention"];
+            parts.iter().any(|part| p.models[0].ends_with(&format!(":{part}")))
+        };
+        cases.extend(parts.into_iter().filter(wanted));
+    }
+    for name in ["gpt2", "llama-3-8b"] {
+        let model = models::find(name).expect("a built-in model");
+        let step = Step { pass: Pass::Decode, batch: 1, seq: 1024, routing_skew: 0.0, rule: Rule::Adamw };
+        let precision = Precision::BF16.with_state(DType::Bf16);
+        let parts = planned_parts(model, &step, precision, threads);
+        cases.extend(parts.into_iter().filter(|p| p.models[0].ends_with(":attention")));
+    }
+    // A whole model's update, where it fits.
+    for name in ["bert-base", "llama-3-8b"] {
+        let params = models::find(name).expect("a built-in model").parameters() as usize;
+        let one = update(Rule::Adamw, params, Precision::F32, threads);
+        cases.push(Planned { models: vec![format!("{name}:update")], ..one });
+    }
+    cases
+}
+
+fn of_models(names: &[&str], threads: &[usize], seq: usize, caches: &[Cache]) -> Vec<Planned> {
+    let mut cases = Vec::new();
+    let mut distinct = threads.to_vec();
+    distinct.dedup();
+    for &threads in &distinct {
+        for size in [64, 128, 256, 512, 1024, 2048, 4096] {
+            for precision in [Precision::F32, Precision::BF16, Precision::INT8] {
+                cases.push(matmul(Matmul::new(size, size, size), precision, threads));
+            }
+        }
+        for seq in [128, 256, 512, 1024, 2048, 4096, 8192] {
+            for precision in [Precision::F32, Precision::BF16] {
+                for causal in [true, false] {
+                    for head_dim in [64, 128] {
+                        let problem = Attention::new(4, seq, head_dim, causal);
+                        cases.push(attention(problem, precision, Pass::Forward, threads));
+                        cases.push(attention(problem, precision, Pass::Backward, threads));
+                    }
+                }
+            }
+        }
+        for rule in Rule::ALL {
+            for params in [1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26] {
+                cases.push(update(rule, params, Precision::F32, threads));
+            }
+        }
+        cases.push(update(Rule::Adamw, 1 << 26, Precision::BF16, threads));
+    }
+    for &cache in caches {
+        for model in names.iter().map(|name| models::find(name).expect("a built-in model")) {
+            for pass in [Pass::Forward, Pass::Backward, Pass::Decode] {
+                for precision in [Precision::F32, Precision::BF16] {
+                    for &threads in &distinct {
+                        let step = Step { pass, batch: 1, seq, routing_skew: 0.0, rule: Rule::Adamw };
+                        let parts = planned_parts(model, &step, precision, threads);
+                        let cached = |p: Planned| Planned { case: Case { cache, ..p.case }, ..p };
+                        cases.extend(parts.into_iter().map(cached));
+                    }
+                }
+            }
+        }
+    }
+    // The sweep in which only the model grows.
+    for model in models::size_sweep() {
+        let step = Step { pass: Pass::Forward, batch: 1, seq, routing_skew: 0.0, rule: Rule::Adamw };
+        cases.extend(planned_parts(&model, &step, Precision::F32, *distinct.last().expect("at least one count")));
+    }
+    cases
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn quick_holds_six_models_every_op_and_long_sweeps() {
+        let cases = Suite::Quick.cases(2);
+        let models: HashSet<&str> =
+            cases.iter().flat_map(|p| p.models.iter().map(|m| m.split(':').next().unwrap())).collect();
+        assert!(models.len() >= 6, "{models:?}");
+        let ops: HashSet<&str> = cases.iter().map(|p| p.case.problem.op()).collect();
+        for (op, _) in Problem::ops().into_iter().filter(|(op, _)| *op != "peak") {
+            assert!(ops.contains(op), "no {op}");
+        }
+        let squares: Vec<usize> = cases
+            .iter()
+            .filter_map(|p| match p.case.problem {
+                Problem::Matmul(x) if x.m == x.n && x.n == x.k && p.case.precision == Precision::F32 => Some(x.m),
+                _ => None,
+            })
+            .collect();
+        let (low, high) = (squares.iter().min().unwrap(), squares.iter().max().unwrap());
+        assert!(squares.len() >= 5 && *high as f64 / *low as f64 >= 31.0, "{squares:?}");
+    }
+
+    #[test]
+    fn every_suite_has_valid_and_distinct_cases() {
+        for suite in [Suite::Quick, Suite::Standard, Suite::Full] {
+            let cases = suite.cases(2);
+            let keys: HashSet<String> = cases.iter().map(|p| p.case.key()).collect();
+            assert_eq!(keys.len(), cases.len(), "{suite:?}");
+            for planned in cases {
+                assert_eq!(planned.case.invalid(), None, "{}", planned.case);
+            }
+        }
+    }
+}

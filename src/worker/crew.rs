@@ -1,0 +1,112 @@
+//! The worker processes of a run: one a provider and replica, started when first needed, parked while others measure.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::client::{Client, Spawn};
+use super::protocol::{Hello, Reply, Request, Visit};
+use crate::error::{Error, Result};
+use crate::measure::{Crew, Job};
+use crate::units::Bytes;
+
+/// Longest wait for a preparation: compiling, allocating and checking take seconds, not minutes.
+const PREPARE_LIMIT: Duration = Duration::from_secs(180);
+
+/// Worker processes by provider and replica.
+pub struct Processes {
+    spawns: HashMap<String, Spawn>,
+    live: HashMap<(String, usize), Client>,
+    handles: HashMap<(usize, String), Handle>,
+    next_handle: u64,
+    seed: u64,
+    expected: Option<PathBuf>,
+}
+
+struct Handle {
+    number: u64,
+    launch_ns: f64,
+}
+
+impl Processes {
+    /// No process yet; `spawns` says how to start those of each provider.
+    pub fn new(spawns: HashMap<String, Spawn>, seed: u64) -> Self {
+        Processes { spawns, live: HashMap::new(), handles: HashMap::new(), next_handle: 1, seed, expected: None }
+    }
+
+    /// The file with the expected answer of the case that comes next; `None`: workers compute it.
+    pub fn expect(&mut self, path: Option<&Path>) {
+        self.expected = path.map(Path::to_owned);
+    }
+
+    /// What the workers of each provider said of themselves, of those that were started.
+    pub fn greetings(&self) -> impl Iterator<Item = &Hello> {
+        self.live.values().map(Client::hello)
+    }
+
+    /// Asks one worker, starting it if need be, and parks it afterwards. A worker that fails is forgotten, so that the
+    /// next request starts a new one.
+    fn ask(&mut self, process: usize, provider: &str, request: &Request, limit: Duration) -> Result<Reply> {
+        let place = (provider.to_owned(), process);
+        if !self.live.contains_key(&place) {
+            let spawn = self
+                .spawns
+                .get(provider)
+                .ok_or_else(|| Error::Worker(format!("nobody knows how to start a worker for `{provider}`")))?;
+            self.live.insert(place.clone(), Client::start(spawn)?);
+        }
+        let client = self.live.get_mut(&place).expect("started just above");
+        let reply = client.ask(request, limit);
+        match &reply {
+            Ok(_) => client.park(),
+            Err(_) => {
+                self.live.remove(&place);
+            }
+        }
+        reply
+    }
+}
+
+impl Crew for Processes {
+    fn prepare(&mut self, process: usize, job: &Job) -> Result<Reply> {
+        let handle = self.next_handle;
+        self.next_handle += 1;
+        let request = Request::Prepare {
+            handle,
+            kernel: job.kernel.clone(),
+            case: Box::new(job.case),
+            seed: self.seed,
+            expected: self.expected.as_ref().map(|path| path.to_string_lossy().into_owned()),
+        };
+        let reply = self.ask(process, &job.provider, &request, PREPARE_LIMIT)?;
+        if let Reply::Prepared { launch_ns, .. } = reply {
+            self.handles.insert((process, job.kernel.clone()), Handle { number: handle, launch_ns });
+        }
+        Ok(reply)
+    }
+
+    fn sample(&mut self, process: usize, job: &Job, iterations: u64, count: usize) -> Result<Visit> {
+        let handle = self
+            .handles
+            .get(&(process, job.kernel.clone()))
+            .ok_or_else(|| Error::Worker(format!("{} was not prepared in process {process}", job.kernel)))?;
+        let expected_s = handle.launch_ns * iterations as f64 * count as f64 / 1e9;
+        // Twenty times what it should take, and never less than half a minute: a machine may stall, a hang is for ever.
+        let limit = Duration::from_secs_f64(30.0 + 20.0 * expected_s);
+        let request = Request::Sample { handle: handle.number, iterations, count };
+        match self.ask(process, &job.provider, &request, limit)? {
+            Reply::Samples(visit) => Ok(visit),
+            Reply::Failed { reason } => Err(Error::Worker(reason)),
+            other => Err(Error::Worker(format!("the worker answered a request for samples with {other:?}"))),
+        }
+    }
+
+    fn release(&mut self, process: usize, job: &Job) -> Result<Option<Bytes>> {
+        let Some(handle) = self.handles.remove(&(process, job.kernel.clone())) else { return Ok(None) };
+        let request = Request::Release { handle: handle.number };
+        match self.ask(process, &job.provider, &request, Duration::from_secs(60))? {
+            Reply::Released { peak_resident } => Ok(peak_resident.map(Bytes)),
+            other => Err(Error::Worker(format!("the worker answered a release with {other:?}"))),
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The worker's end of the protocol: holds the kernels of one provider, and measures on command.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{BufRead, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use super::protocol::{Hello, Reply, Request, VERSION};
+use crate::check;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::kernels::peak::anchor::fma_anchor;
+use crate::kernels::{Prepared, Registry};
+use crate::measure::clock::{self, Clock};
+use crate::measure::visit;
+use crate::ops::{Case, Expected, Inputs};
+
+/// Rough length of the warm-up that follows the check of an answer.
+const WARM_UP_NS: u64 = 2_000_000;
+
+/// Greets, then answers requests until `input` ends or an exit is asked for.
+///
+/// # Errors
+/// When `output` is closed, or a request is no request.
+pub fn serve(
+    registry: &Registry,
+    provider: &str,
+    device: &Device,
+    clock: &dyn Clock,
+    libraries: BTreeMap<String, String>,
+    input: impl BufRead,
+    mut output: impl Write,
+) -> Result<()> {
+    let kernels = registry.kernels().filter(|k| k.provider() == provider).map(|k| k.id().0).collect();
+    let hello = Hello {
+        protocol: VERSION,
+        program: env!("CARGO_PKG_NAME").into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        provider: provider.into(),
+        kernels,
+        libraries,
+    };
+    let mut say = |reply: &Reply| -> Result<()> {
+        let mut line = serde_json::to_string(reply).expect("a reply has a JSON form");
+        line.push('\n');
+        output.write_all(line.as_bytes()).and_then(|()| output.flush()).map_err(Error::io("write", "standard output"))
+    };
+    say(&Reply::Hello(hello))?;
+    let mut worker = Worker { registry, device, clock, held: HashMap::new(), case: None };
+    for line in input.lines() {
+        let line = line.map_err(Error::io("read", "standard input"))?;
+        let request = serde_json::from_str(&line)
+            .map_err(|e| Error::Worker(format!("this is no request of protocol {VERSION}: {e}")))?;
+        if request == Request::Exit {
+            break;
+        }
+        say(&worker.answer(request))?;
+    }
+    Ok(())
+}
+
+struct Worker<'d> {
+    registry: &'d Registry,
+    device: &'d Device,
+    clock: &'d dyn Clock,
+    held: HashMap<u64, Held<'d>>,
+    /// Operands and answer of the last case: the kernels of a case come one after another.
+    case: Option<Shared>,
+}
+
+struct Held<'d> {
+    prepared: Box<dyn Prepared + 'd>,
+    slot: usize,
+    updates_in_place: bool,
+}
+
+struct Shared {
+    case: Case,
+    inputs: Inputs,
+    expected: Expected,
+}
+
+impl<'d> Worker<'d> {
+    /// A panic of a kernel costs that kernel, not the worker.
+    fn answer(&mut self, request: Request) -> Reply {
+        let outcome = catch_unwind(AssertUnwindSafe(|| match request {
+            Request::Prepare { handle, kernel, case, seed, expected } => {
+                self.prepare(handle, &kernel, &case, seed, expected.as_deref())
+            }
+            Request::Sample { handle, iterations, count } => self.sample(handle, iterations, count),
+            Request::Release { handle } => {
+                self.held.remove(&handle);
+                Ok(Reply::Released { peak_resident: clock::resident_peak().map(|b| b.0) })
+            }
+            Request::Exit => unreachable!("an exit ends the loop before it gets here"),
+        }));
+        match outcome {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(error)) => Reply::Failed { reason: error.to_string() },
+            Err(panic) => Reply::Failed { reason: format!("panicked: {}", message(&*panic)) },
+        }
+    }
+
+    fn prepare(
+        &mut self,
+        handle: u64,
+        kernel: &str,
+        case: &Case,
+        seed: u64,
+        expected: Option<&str>,
+    ) -> Result<Reply> {
+        let row = self
+            .registry
+            .get(kernel)
+            .ok_or_else(|| Error::Usage(format!("this worker has no kernel `{kernel}`; it is another build")))?;
+        if let Some(reason) = row.refuses(self.device.capabilities(), case) {
+            return Ok(Reply::Refused { reason: reason.into_owned() });
+        }
+        if self.case.as_ref().is_none_or(|shared| shared.case != *case || shared.inputs.seed != seed) {
+            self.case = None;
+            let inputs = case.inputs(seed);
+            let expected = match expected {
+                Some(path) => check::load_expected(Path::new(path))?,
+                None => case.expected(&inputs, self.device.capabilities().threads),
+            };
+            self.case = Some(Shared { case: *case, inputs, expected });
+        }
+        let shared = self.case.as_ref().expect("set just above");
+        clock::reset_resident_peak();
+        let start = self.clock.now_ns();
+        let mut prepared = row.prepare(self.device, case, &shared.inputs)?;
+        let prepare_ns = self.clock.now_ns() - start;
+        prepared.launch(0)?;
+        let checked = check::check(case, &shared.inputs, &shared.expected, &prepared.outputs()?);
+        if let Some(reason) = checked.wrong {
+            return Ok(Reply::Wrong { reason, check: Some(checked.check) });
+        }
+        let mut slot = 0;
+        let launch_ns = visit::rough_launch_ns(&mut *prepared, &mut slot, self.clock, WARM_UP_NS)?;
+        let mut counters: BTreeMap<String, f64> = prepared.counters().unwrap_or_default().into_iter().collect();
+        counters.insert("prepare_ns".into(), prepare_ns as f64);
+        let reply = Reply::Prepared {
+            check: checked.check,
+            launch_ns,
+            allocated: prepared.allocated().0,
+            slots: prepared.slots(),
+            counters,
+        };
+        let updates_in_place = case.operands().iter().any(|spec| spec.in_out);
+        self.held.insert(handle, Held { prepared, slot, updates_in_place });
+        Ok(reply)
+    }
+
+    fn sample(&mut self, handle: u64, iterations: u64, count: usize) -> Result<Reply> {
+        let isa = self.device.capabilities().isa;
+        let held = self
+            .held
+            .get_mut(&handle)
+            .ok_or_else(|| Error::Worker(format!("there is no prepared kernel number {handle}")))?;
+        if held.updates_in_place {
+            held.prepared.reset()?;
+        }
+        let (work, time) = fma_anchor(&isa);
+        let mut visit = visit::take(&mut *held.prepared, &mut held.slot, self.clock, iterations, count)?;
+        visit.anchor = Some((work / time).0);
+        Ok(Reply::Samples(visit))
+    }
+}
+
+/// The text of a panic.
+fn message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+}
