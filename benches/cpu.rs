@@ -4,11 +4,69 @@
 //! in one process, so its numbers carry that process's level; `scalemark run` is the measurement that resamples processes.
 
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
+use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use scalemark::device::{CpuDevice, Device};
 use scalemark::kernels::Registry;
 use scalemark::ops::{Attention, Case, Family, Matmul, Pass, Precision, Probe, ProbeKind, Problem, Rule, Update};
+
+/// Wall time whose throughput reads in FLOP/s: criterion's elements are floating-point operations here.
+struct ModelTime(WallTime);
+
+impl Measurement for ModelTime {
+    type Intermediate = Instant;
+    type Value = Duration;
+
+    fn start(&self) -> Instant {
+        self.0.start()
+    }
+    fn end(&self, start: Instant) -> Duration {
+        self.0.end(start)
+    }
+    fn add(&self, a: &Duration, b: &Duration) -> Duration {
+        self.0.add(a, b)
+    }
+    fn zero(&self) -> Duration {
+        self.0.zero()
+    }
+    fn to_f64(&self, value: &Duration) -> f64 {
+        self.0.to_f64(value)
+    }
+    fn formatter(&self) -> &dyn ValueFormatter {
+        self
+    }
+}
+
+impl ValueFormatter for ModelTime {
+    fn scale_values(&self, typical: f64, values: &mut [f64]) -> &'static str {
+        self.0.formatter().scale_values(typical, values)
+    }
+
+    fn scale_throughputs(&self, typical: f64, throughput: &Throughput, values: &mut [f64]) -> &'static str {
+        let (work, units) = match *throughput {
+            Throughput::Elements(flops) => (flops, ["MFLOP/s", "GFLOP/s", "TFLOP/s"]),
+            Throughput::Bytes(bytes) => (bytes, ["MB/s", "GB/s", "TB/s"]),
+            _ => return self.0.formatter().scale_throughputs(typical, throughput, values),
+        };
+        // Values are nanoseconds: work per nanosecond is 10⁹ a second.
+        let typical_rate = work as f64 / typical * 1e9;
+        let (scale, unit) = match typical_rate {
+            r if r < 1e9 => (1e6, units[0]),
+            r if r < 1e12 => (1e9, units[1]),
+            _ => (1e12, units[2]),
+        };
+        for value in values {
+            *value = work as f64 / *value * 1e9 / scale;
+        }
+        unit
+    }
+
+    fn scale_for_machines(&self, values: &mut [f64]) -> &'static str {
+        self.0.formatter().scale_for_machines(values)
+    }
+}
 
 /// One or a few cases of every op: enough to see each kernel, small enough for criterion's many iterations.
 fn cases() -> Vec<Case> {
@@ -37,7 +95,7 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-fn registry(criterion: &mut Criterion) {
+fn registry(criterion: &mut Criterion<ModelTime>) {
     let device = Device::Cpu(CpuDevice::detect(true));
     for case in cases() {
         let mut group = criterion.benchmark_group(case.problem.op());
@@ -46,7 +104,6 @@ fn registry(criterion: &mut Criterion) {
             Problem::Peak(probe) => probe.kind != ProbeKind::Fma,
             _ => case.problem.family() == Family::Optimizer || case.pass == Pass::Decode,
         };
-        // Criterion has no unit of FLOP/s; elements are flops here, so `Gelem/s` reads as GFLOP/s.
         group.throughput(if memory_bound {
             Throughput::Bytes(cost.bytes.0)
         } else {
@@ -73,5 +130,9 @@ fn registry(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, registry);
+criterion_group! {
+    name = benches;
+    config = Criterion::default().with_measurement(ModelTime(WallTime)).sample_size(20);
+    targets = registry
+}
 criterion_main!(benches);

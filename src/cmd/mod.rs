@@ -4,6 +4,7 @@ pub mod completions;
 pub mod list;
 pub mod machine;
 pub mod models;
+pub mod peaks;
 pub mod progress;
 pub mod report;
 pub mod run;
@@ -67,9 +68,26 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Command::Verify(args) => verify::run(*args),
         Command::List(args) => list::run(*args),
         Command::Models(args) => models::run(args),
-        Command::Machine(args) => machine::run(args),
+        Command::Machine(args) => peaks::run(args),
         Command::Report(args) => report::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Worker(args) => worker::run(args),
     }
+}
+
+/// The width of the terminal in columns; 100 where there is none.
+pub fn width() -> usize {
+    #[cfg(unix)]
+    {
+        // SAFETY: a `winsize` of zeros is a valid value, and the call fills it or leaves it.
+        let (rc, size) = unsafe {
+            let mut size: libc::winsize = std::mem::zeroed();
+            let rc = libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &mut size);
+            (rc, size)
+        };
+        if rc == 0 && size.ws_col > 0 {
+            return usize::from(size.ws_col);
+        }
+    }
+    100
 }

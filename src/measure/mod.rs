@@ -1,6 +1,7 @@
 //! Measuring: the clock and what may disturb it, one visit to a prepared kernel, and the session over processes.
 
 pub mod clock;
+pub mod covariates;
 pub mod session;
 pub mod visit;
 

@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ops::Case;
 use crate::record::{Check, Outcome, StopReason, Timing};
 use crate::stats::interval::process_interval;
@@ -26,7 +28,7 @@ pub struct Job {
 }
 
 /// When it is enough.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Goal {
     /// Relative half-width of the 95 % interval.
     pub precision: f64,

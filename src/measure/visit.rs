@@ -1,6 +1,7 @@
 //! What a worker does with a prepared kernel: warm it up, and take samples.
 
 use super::clock::Clock;
+use super::covariates::Covariates;
 use crate::device::memory::AllocatorReading;
 use crate::error::Result;
 use crate::kernels::Prepared;
@@ -17,9 +18,9 @@ pub fn rough_launch_ns(
 ) -> Result<f64> {
     let (mut shortest, mut total) = (u64::MAX, 0);
     for launches in 1.. {
-        let start = clock.now_ns();
+        let start = clock.now();
         prepared.launch(*slot)?;
-        let took = clock.now_ns() - start;
+        let took = clock.now() - start;
         *slot += 1;
         shortest = shortest.min(took);
         total += took;
@@ -43,20 +44,19 @@ pub fn take(
     prepared.launch(*slot)?;
     *slot += 1;
     let calls = AllocatorReading::now().calls;
-    let switches = clock.involuntary_switches();
+    let before = Covariates::now();
     for _ in 0..count {
-        let (cpu, waited) = (clock.cpu_ns(), clock.run_queue_ns());
-        let start = clock.now_ns();
+        let (cpu, waited) = (clock.process_cpu(), clock.run_queue());
+        let start = clock.now();
         for _ in 0..iterations {
             prepared.launch(*slot)?;
             *slot += 1;
         }
-        let wall_ns = clock.now_ns() - start;
-        let since = |now: Option<u64>, then: Option<u64>| Some(now?.saturating_sub(then?));
+        let wall_ns = clock.now() - start;
         samples.push(Timed {
             wall_ns,
-            cpu_ns: since(clock.cpu_ns(), cpu),
-            run_queue_ns: since(clock.run_queue_ns(), waited),
+            cpu_ns: Some(clock.process_cpu().saturating_sub(cpu)),
+            run_queue_ns: waited.and_then(|then| Some(clock.run_queue()?.saturating_sub(then))),
             iterations,
         });
     }
@@ -64,6 +64,6 @@ pub fn take(
         samples,
         anchor: None,
         allocations: AllocatorReading::now().calls - calls,
-        involuntary_switches: clock.involuntary_switches().saturating_sub(switches),
+        involuntary_switches: Covariates::now().since(&before).involuntary_switches.unwrap_or(0),
     })
 }

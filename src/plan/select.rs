@@ -215,7 +215,9 @@ impl Selection {
     fn wants(&self, case: &Case, precisions: &[Precision]) -> bool {
         let op = self.op.is_empty()
             || self.op.iter().any(|o| o == case.problem.op() || o == case.problem.family().name());
-        let pass = self.pass.is_empty() || (case.has_pass() && self.pass.contains(&case.pass));
+        // An update ends a backward pass.
+        let step = if case.has_pass() { case.pass } else { Pass::Backward };
+        let pass = self.pass.is_empty() || self.pass.contains(&step);
         // `--dtype bf16` wants AdamW in bf16 whatever its state; `--dtype bf16+f32` is exact.
         let same = |p: &Precision| *p == case.precision || *p == Precision { state: None, ..case.precision };
         op && pass && (precisions.is_empty() || precisions.iter().any(same))
@@ -283,21 +285,36 @@ impl Selection {
         Ok(cases.into_iter().map(|case| Planned::bare(Case { threads, ..case })).collect())
     }
 
+    /// The update rules of a model's cases: those that `--op` names, else AdamW.
+    fn rules(&self) -> Vec<Rule> {
+        let named = |rule: &Rule| self.op.iter().any(|op| op == rule.name() || op == Family::Optimizer.name());
+        if self.op.is_empty() { vec![Rule::Adamw] } else { Rule::ALL.into_iter().filter(named).collect() }
+    }
+
     fn of_models(&self, threads: usize) -> Result<Vec<Planned>> {
         let precisions = self.precisions()?;
         let precisions = if precisions.is_empty() { vec![Precision::F32] } else { precisions };
         let passes = if self.pass.is_empty() { vec![Pass::Forward] } else { self.pass.clone() };
         let mut out = Vec::new();
         for name in &self.model {
-            let model = models::find_or_read(name)?;
+            let model = models::resolve(name)?;
             let lists = [("--seq", self.sizes(&self.seq, 512)?), ("--batch", self.sizes(&self.batch, 1)?)];
             for row in combine(&lists, self.zip)? {
                 for &pass in &passes {
-                    let step =
-                        Step { pass, batch: row[1], seq: row[0], routing_skew: self.routing_skew, rule: Rule::Adamw };
+                    let step = Step { routing_skew: self.routing_skew, ..Step::new(pass, row[1], row[0]) };
+                    if let Some(reason) = model.refuses(&step) {
+                        return Err(Error::Usage(reason));
+                    }
                     for &precision in &precisions {
                         out.extend(planned_parts(&model, &step, precision, threads));
                     }
+                }
+            }
+            for rule in self.rules() {
+                for &precision in precisions.iter().filter(|p| p.inputs != DType::I8) {
+                    let update = Update { rule, params: model.parameters() as usize };
+                    let case = Case { threads, ..Case::new(Problem::Update(update), rule.precision(precision)) };
+                    out.push(Planned { case, models: vec![format!("{}:update", model.name)] });
                 }
             }
         }

@@ -78,7 +78,7 @@ impl Suite {
             Suite::Quick => quick(threads),
             Suite::Standard => of_models(STANDARD, &[1, threads], 512, &[Cache::Warm]),
             Suite::Full => {
-                let all: Vec<&str> = models::TABLE.iter().map(|m| m.name.as_str()).collect();
+                let all: Vec<&str> = models::builtin().iter().map(|m| m.name.as_str()).collect();
                 of_models(&all, &[1, threads], 2048, &[Cache::Warm, Cache::Cold])
             }
         })
@@ -146,7 +146,7 @@ fn quick(threads: usize) -> Vec<Planned> {
     cases.push(update(Rule::Adamw, 1 << 24, Precision::BF16, threads));
     // Models: a layer's products and attention forward, and a decode against a KV cache.
     for model in QUICK.iter().map(|name| models::find(name).expect("a built-in model")) {
-        let step = Step { pass: Pass::Forward, batch: 1, seq: 128, routing_skew: 0.0, rule: Rule::Adamw };
+        let step = Step::new(Pass::Forward, 1, 128);
         let parts = planned_parts(model, &step, Precision::F32, threads);
         let wanted = |p: &Planned| {
             let parts = ["qkv", "mlp-down", "attention"];
@@ -156,7 +156,7 @@ fn quick(threads: usize) -> Vec<Planned> {
     }
     for name in ["gpt2", "llama-3-8b"] {
         let model = models::find(name).expect("a built-in model");
-        let step = Step { pass: Pass::Decode, batch: 1, seq: 1024, routing_skew: 0.0, rule: Rule::Adamw };
+        let step = Step::new(Pass::Decode, 1, 1024);
         let precision = Precision::BF16.with_state(DType::Bf16);
         let parts = planned_parts(model, &step, precision, threads);
         cases.extend(parts.into_iter().filter(|p| p.models[0].ends_with(":attention")));
@@ -203,7 +203,7 @@ fn of_models(names: &[&str], threads: &[usize], seq: usize, caches: &[Cache]) ->
             for pass in [Pass::Forward, Pass::Backward, Pass::Decode] {
                 for precision in [Precision::F32, Precision::BF16] {
                     for &threads in &distinct {
-                        let step = Step { pass, batch: 1, seq, routing_skew: 0.0, rule: Rule::Adamw };
+                        let step = Step::new(pass, 1, seq.min(model.context));
                         let parts = planned_parts(model, &step, precision, threads);
                         let cached = |p: Planned| Planned { case: Case { cache, ..p.case }, ..p };
                         cases.extend(parts.into_iter().map(cached));
@@ -214,7 +214,7 @@ fn of_models(names: &[&str], threads: &[usize], seq: usize, caches: &[Cache]) ->
     }
     // The sweep in which only the model grows.
     for model in models::size_sweep() {
-        let step = Step { pass: Pass::Forward, batch: 1, seq, routing_skew: 0.0, rule: Rule::Adamw };
+        let step = Step::new(Pass::Forward, 1, seq);
         cases.extend(planned_parts(&model, &step, Precision::F32, *distinct.last().expect("at least one count")));
     }
     cases

@@ -1,11 +1,11 @@
 //! The worker processes of a run: one a provider and replica, started when first needed, parked while others measure.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::client::{Client, Spawn};
-use super::protocol::{Hello, Reply, Request, Visit};
+use super::protocol::{Reply, Request, Visit};
 use crate::error::{Error, Result};
 use crate::measure::{Crew, Job};
 use crate::units::Bytes;
@@ -39,9 +39,18 @@ impl Processes {
         self.expected = path.map(Path::to_owned);
     }
 
-    /// What the workers of each provider said of themselves, of those that were started.
-    pub fn greetings(&self) -> impl Iterator<Item = &Hello> {
-        self.live.values().map(Client::hello)
+    /// Starts the first worker of each of `providers`, and returns what each said of the libraries that it drives. One
+    /// that cannot be started is left out: its kernels will say why.
+    pub fn introduce(&mut self, providers: Vec<String>) -> BTreeMap<String, BTreeMap<String, String>> {
+        let mut libraries = BTreeMap::new();
+        for provider in providers {
+            let Some(Ok(mut client)) = self.spawns.get(&provider).map(Client::start) else { continue };
+            client.park();
+            libraries.insert(provider.clone(), client.hello().libraries.clone());
+            self.live.insert((provider, 0), client);
+        }
+        libraries.retain(|_, facts| !facts.is_empty());
+        libraries
     }
 
     /// Asks one worker, starting it if need be, and parks it afterwards. A worker that fails is forgotten, so that the

@@ -11,8 +11,8 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::kernels::peak::anchor::fma_anchor;
 use crate::kernels::{Prepared, Registry};
-use crate::measure::clock::{self, Clock};
-use crate::measure::visit;
+use crate::measure::clock::Clock;
+use crate::measure::{covariates, visit};
 use crate::ops::{Case, Expected, Inputs};
 
 /// Rough length of the warm-up that follows the check of an answer.
@@ -90,12 +90,14 @@ impl<'d> Worker<'d> {
             Request::Sample { handle, iterations, count } => self.sample(handle, iterations, count),
             Request::Release { handle } => {
                 self.held.remove(&handle);
-                Ok(Reply::Released { peak_resident: clock::resident_peak().map(|b| b.0) })
+                Ok(Reply::Released { peak_resident: covariates::resident_peak().map(|b| b.0) })
             }
             Request::Exit => unreachable!("an exit ends the loop before it gets here"),
         }));
         match outcome {
             Ok(Ok(reply)) => reply,
+            // A library that is missing or lacks a function is no fault of the kernel.
+            Ok(Err(error @ Error::Library(_))) => Reply::Refused { reason: error.to_string() },
             Ok(Err(error)) => Reply::Failed { reason: error.to_string() },
             Err(panic) => Reply::Failed { reason: format!("panicked: {}", message(&*panic)) },
         }
@@ -126,10 +128,10 @@ impl<'d> Worker<'d> {
             self.case = Some(Shared { case: *case, inputs, expected });
         }
         let shared = self.case.as_ref().expect("set just above");
-        clock::reset_resident_peak();
-        let start = self.clock.now_ns();
+        covariates::reset_resident_peak();
+        let start = self.clock.now();
         let mut prepared = row.prepare(self.device, case, &shared.inputs)?;
-        let prepare_ns = self.clock.now_ns() - start;
+        let prepare_ns = self.clock.now() - start;
         prepared.launch(0)?;
         let checked = check::check(case, &shared.inputs, &shared.expected, &prepared.outputs()?);
         if let Some(reason) = checked.wrong {

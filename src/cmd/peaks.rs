@@ -1,0 +1,93 @@
+//! The measured peaks of `scalemark machine --peaks`.
+
+use std::process::ExitCode;
+
+use super::machine;
+use super::run::spawns;
+use crate::campaign::{self, Campaign, Peaks};
+use crate::device::cpu::detect_capabilities;
+use crate::kernels::Registry;
+use crate::ops::{Case, DType, Precision, Probe, ProbeKind, Problem};
+use crate::plan::Planned;
+use crate::plan::estimate::Estimator;
+use crate::plan::suite::Suite;
+use crate::record::Record;
+use crate::worker::Processes;
+
+/// Shows the machine, with what it was measured to reach where that was asked for.
+///
+/// # Errors
+/// When a probe cannot be run, or standard output cannot be written.
+pub fn run(args: machine::Args) -> anyhow::Result<ExitCode> {
+    let peaks = if args.peaks { measured()? } else { Vec::new() };
+    machine::run(&args, &peaks)
+}
+
+/// Every probe at one thread and at all: the best kernel's rate with its interval.
+fn measured() -> anyhow::Result<Vec<(String, String)>> {
+    let capabilities = detect_capabilities();
+    let mut campaign = Campaign {
+        capabilities: &capabilities,
+        kernels: Registry::default().kernels().collect(),
+        processes: Processes::new(spawns(&capabilities)?, 1),
+        goal: Suite::Quick.goal(),
+        deadline: None,
+        seed: 1,
+        interrupted: &|| false,
+        placement: &|| None,
+        peaks: Peaks::default(),
+        estimator: Estimator::nominal(&capabilities),
+        next_record: 1,
+        scratch: campaign::scratch()?,
+    };
+    let mut counts = vec![1, capabilities.threads];
+    counts.dedup();
+    let mut rows = Vec::new();
+    for case in probes(&counts, &capabilities) {
+        let entries = campaign.measure(&Planned::bare(case), 1, &|_| false)?;
+        let best = entries
+            .iter()
+            .map(|e| &e.record)
+            .filter(|r| r.timing().is_some())
+            .min_by(|a, b| launch(a).total_cmp(&launch(b)));
+        if let Some(row) = best.and_then(row) {
+            rows.push(row);
+        }
+    }
+    Ok(rows)
+}
+
+fn probes(counts: &[usize], capabilities: &crate::device::Capabilities) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for &threads in counts {
+        for precision in [Precision::F32, Precision::BF16_F32, Precision::INT8] {
+            let probe = Problem::Peak(Probe::arithmetic(threads));
+            cases.push(Case { threads, ..Case::new(probe, precision) });
+        }
+        for kind in ProbeKind::ALL.into_iter().filter(|kind| *kind != ProbeKind::Fma) {
+            let probe = Problem::Peak(Probe::beyond_cache(kind, capabilities.last_level_cache));
+            cases.push(Case { threads, ..Case::new(probe, Precision::F32) });
+        }
+    }
+    cases
+}
+
+fn launch(record: &Record) -> f64 {
+    record.timing().map_or(f64::INFINITY, |t| t.median.0)
+}
+
+/// `fma bf16, 2 threads` and `1.08 TFLOP/s ± 0.4 %, peak/simd`.
+fn row(record: &Record) -> Option<(String, String)> {
+    let Problem::Peak(probe) = record.case.problem else { return None };
+    let rate = match probe.kind {
+        ProbeKind::Fma if record.case.precision.inputs == DType::I8 => {
+            record.flop_rate()?.to_string().replace("FLOP", "OP")
+        }
+        ProbeKind::Fma => record.flop_rate()?.to_string(),
+        _ => record.byte_rate()?.to_string(),
+    };
+    let dtype = if probe.kind == ProbeKind::Fma { format!(" {}", record.case.precision.inputs) } else { String::new() };
+    let threads = if record.case.threads == 1 { "1 thread".into() } else { format!("{} threads", record.case.threads) };
+    let width = record.timing()?.relative_half_width() * 100.0;
+    Some((format!("{}{dtype}, {threads}", probe.kind.name()), format!("{rate} ± {width:.1} %, {}", record.kernel)))
+}

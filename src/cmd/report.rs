@@ -1,0 +1,96 @@
+//! `scalemark report RUN`: report and charts from the CSV alone.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use crate::models;
+use crate::report::{self, Law, ReportInput};
+use crate::stats::bends::bends;
+use crate::stats::fit::power_law;
+use crate::store::Run;
+use crate::units::Bytes;
+
+/// Options of `report`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  scalemark report results/runs/20261123T120000Z-epyc-zen4-1f0c9ab
+
+Reads machine.json, records.csv and samples.csv.gz of the folder, wherever it was measured, and writes report.md and
+charts/*.svg into it")]
+pub struct Args {
+    /// The folder of a run
+    run: PathBuf,
+}
+
+/// Makes report and charts again, and prints the table.
+///
+/// # Errors
+/// When the folder holds no whole run, or cannot be written.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let records = make(&args.run)?;
+    print!("{}", report::terminal(&records, super::width()));
+    println!("\n{} records: {}", records.len(), args.run.join("report.md").display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes report and charts of a run folder; returns its records.
+///
+/// # Errors
+/// As [`run`].
+pub fn make(folder: &Path) -> anyhow::Result<Vec<crate::record::Record>> {
+    let run = Run::read(folder)?;
+    let params = |name: &str| models::find(name).ok().map(|m| m.parameters() as f64);
+    let law = |points: &[(f64, f64)]| {
+        let fit = power_law(points)?;
+        let (a, b, p, p_low, p_high) = (fit.a, fit.b, fit.p, fit.p_low, fit.p_high);
+        Some(Law { a, b, p, p_low, p_high, max_relative_error: fit.max_relative_error })
+    };
+    let bends = |points: &[(f64, f64)]| bends(points).iter().map(|bend| bend.n_right).collect();
+    let facts = facts(&run.machine);
+    let command = run.machine["software"]["command_line"].as_str().unwrap_or("scalemark run").to_owned();
+    let input = ReportInput {
+        records: &run.records,
+        command: &command,
+        machine: &facts,
+        params: &params,
+        law: &law,
+        bends: &bends,
+    };
+    report::write(folder, &input)?;
+    Ok(run.records)
+}
+
+/// The lines on the machine that a report begins with, as far as `machine.json` has them.
+fn facts(machine: &Value) -> Vec<(String, String)> {
+    let (hardware, software) = (&machine["hardware"], &machine["software"]);
+    let text = |value: &Value| match value {
+        Value::String(s) => Some(s.clone()),
+        Value::Number(n) => Some(n.to_string()),
+        Value::Bool(b) => Some(if *b { "yes" } else { "no" }.to_owned()),
+        _ => None,
+    };
+    let mut rows = Vec::new();
+    let mut add = |label: &str, value: Option<String>| {
+        rows.extend(value.filter(|v| !v.is_empty()).map(|v| (label.to_owned(), v)));
+    };
+    add("measured", text(&machine["started_utc"]));
+    add("processor", text(&hardware["cpu_model"]));
+    add("microarchitecture", text(&hardware["microarchitecture"]));
+    add("CPUs", text(&hardware["logical_cpus"]));
+    add("memory", hardware["memory_bytes"].as_u64().map(|b| Bytes(b).to_string()));
+    add("virtual machine", text(&hardware["hypervisor"]));
+    add("system", text(&software["os"]));
+    add("kernel", text(&software["kernel"]));
+    add("governor", text(&software["governor"]));
+    add("compiler", text(&software["rustc"]));
+    let commit = text(&software["git_commit"]).unwrap_or_default();
+    let dirty = if software["git_dirty"].as_bool() == Some(true) { ", with local changes" } else { "" };
+    add("scalemark", text(&software["version"]).map(|version| format!("{version} {commit}{dirty}")));
+    for (provider, library) in machine["libraries"].as_object().into_iter().flatten() {
+        let facts = library.as_object().into_iter().flatten().filter_map(|(k, v)| Some(format!("{k} {}", v.as_str()?)));
+        add(&format!("library {provider}"), Some(facts.collect::<Vec<_>>().join(", ")));
+    }
+    rows
+}

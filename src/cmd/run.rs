@@ -1,0 +1,409 @@
+//! `scalemark run`: the main job.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::progress::Progress;
+use crate::campaign::{self, Campaign, Entry, Peaks, probes_for};
+use crate::device::cpu::detect_capabilities;
+use crate::device::machine::{DetectOptions, Machine};
+use crate::device::pool::affinity;
+use crate::device::{Capabilities, placement};
+use crate::kernels::{Registry, baseline};
+use crate::measure::Goal;
+use crate::plan::Planned;
+use crate::plan::estimate::Estimator;
+use crate::plan::select::Selection;
+use crate::record::{Outcome, Record};
+use crate::report;
+use crate::store::{Run, RunWriter};
+use crate::units::Nanos;
+use crate::worker::{Processes, Spawn};
+
+/// Options of `run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  scalemark run                                        suite quick: 90 seconds on two cores
+  scalemark run --suite standard --op attention        one op of a larger suite
+  scalemark run --model llama-3-8b --dtype bf16 --pass fwd,decode
+  scalemark run --model path/to/config.json --seq 2048
+  scalemark run -m 256..4096 --kernel 'matmul/*' --threads 1,2 --precision 1%
+  scalemark run -m 512 -n 768,3072 -k 3072,768 --zip   tuples in place of a cross product
+  scalemark run --seq 512..8192 --head-dim 128 --causal false
+  scalemark run --cases mine.csv --dry-run             what it would do
+  scalemark run --resume results/runs/RUN              go on with an interrupted run
+
+Lists of sizes are crossed; with --zip the i-th sizes belong together.
+Exit codes: 0 fine (refusals are fine), 1 a wrong or failed record, 2 usage or input error, 130 interrupted")]
+pub struct Args {
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    effort: Effort,
+    /// Folder of the run [default: a new one below results/runs]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with an interrupted run: its options are taken from its machine.json
+    #[arg(long, value_name = "RUN", exclusive = true)]
+    resume: Option<PathBuf>,
+    /// Show the cases, kernels and budget, and measure nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// How carefully to measure.
+#[derive(Debug, Clone, Default, clap::Args, Serialize, Deserialize)]
+#[command(next_help_heading = "How carefully")]
+pub struct Effort {
+    /// Relative half-width of the 95 % interval at which a case is done, e.g. 1% [default: the suite's]
+    #[arg(long, value_name = "PERCENT")]
+    precision: Option<String>,
+    /// Time for one kernel on one case, e.g. 5s [default: the suite's]
+    #[arg(long, value_name = "TIME")]
+    budget: Option<String>,
+    /// Worker processes that measure each kernel at least [default: the suite's]
+    #[arg(long, value_name = "N")]
+    processes: Option<usize>,
+    /// Seed of all operands
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Leave out the probes of the machine's peaks (there are then no shares of peak)
+    #[arg(long)]
+    no_peaks: bool,
+}
+
+impl Effort {
+    fn goal(&self, base: Goal) -> anyhow::Result<Goal> {
+        let mut goal = base;
+        if let Some(text) = &self.precision {
+            goal.precision = percent(text)?;
+        }
+        if let Some(text) = &self.budget {
+            let budget = humantime::parse_duration(text)
+                .with_context(|| format!("--budget {text} is not a time; write 500ms, 5s or 2m"))?;
+            if budget < Duration::from_millis(10) {
+                bail!("--budget {text} is too short for a sample; use at least 10ms");
+            }
+            goal.budget = Nanos(budget.as_nanos() as f64);
+        }
+        if let Some(processes) = self.processes {
+            if !(1..=1000).contains(&processes) {
+                bail!("--processes {processes} makes no sense; use 1 to 1000");
+            }
+            goal.min_processes = processes;
+            goal.max_processes = goal.max_processes.max(processes);
+        }
+        Ok(goal)
+    }
+}
+
+/// `1%` or `0.01`, between 0.01 % and 50 %.
+fn percent(text: &str) -> anyhow::Result<f64> {
+    let number = |text: &str| text.trim().parse::<f64>().ok();
+    let value = match text.strip_suffix('%') {
+        Some(percent) => number(percent).map(|p| p / 100.0),
+        None => number(text),
+    };
+    match value {
+        Some(value) if (1e-4..=0.5).contains(&value) => Ok(value),
+        _ => bail!("--precision {text} makes no sense; write 1% or 0.01, between 0.01% and 50%"),
+    }
+}
+
+/// What a run was asked for; kept in machine.json so that `--resume` can go on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Order {
+    selection: Selection,
+    effort: Effort,
+}
+
+/// Measures, writes the run folder, and prints the table.
+///
+/// # Errors
+/// On usage errors, and when the folder cannot be written.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let capabilities = detect_capabilities();
+    match &args.resume {
+        Some(folder) => resume(folder, &capabilities),
+        None => start(&args, &capabilities),
+    }
+}
+
+fn start(args: &Args, capabilities: &Capabilities) -> anyhow::Result<ExitCode> {
+    let order = Order { selection: args.selection.clone(), effort: args.effort.clone() };
+    let plan = Plan::new(&order, capabilities)?;
+    if args.dry_run {
+        plan.print(capabilities);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let machine = Machine::detect(&DetectOptions::default());
+    let slug = machine.hardware.id();
+    let mut value = serde_json::to_value(&machine)?;
+    let mut processes = Processes::new(spawns(capabilities)?, order.effort.seed);
+    let libraries = processes.introduce(plan.providers(capabilities));
+    value["libraries"] = serde_json::to_value(libraries)?;
+    value["run"] = json!({ "order": order, "goal": plan.goal, "suite": plan.suite });
+    let writer = match &args.out {
+        Some(folder) => RunWriter::create_at(folder, &value)?,
+        None => {
+            let commit = env!("SCALEMARK_GIT_COMMIT");
+            let commit = if commit.is_empty() { env!("CARGO_PKG_VERSION") } else { commit };
+            RunWriter::create(std::path::Path::new("results/runs"), &slug, commit, &value)?
+        }
+    };
+    go(plan, capabilities, processes, writer, &[])
+}
+
+fn resume(folder: &std::path::Path, capabilities: &Capabilities) -> anyhow::Result<ExitCode> {
+    let (writer, before) = RunWriter::resume(folder)?;
+    let value = Run::read(folder)?.machine;
+    let machine: Machine = serde_json::from_value(value.clone())
+        .with_context(|| format!("{}/machine.json is not one of this version", folder.display()))?;
+    let here = Machine::detect(&DetectOptions::default());
+    if machine.hardware.hardware_class_hash() != here.hardware.hardware_class_hash() {
+        bail!(
+            "{} was measured on another machine ({}); resume it there, or start a new run here",
+            folder.display(),
+            machine.differences(&here).join("; ")
+        );
+    }
+    let order: Order = serde_json::from_value(value["run"]["order"].clone())
+        .with_context(|| format!("{}/machine.json does not say what the run was asked for", folder.display()))?;
+    let plan = Plan::new(&order, capabilities)?;
+    let processes = Processes::new(spawns(capabilities)?, order.effort.seed);
+    go(plan, capabilities, processes, writer, &before)
+}
+
+/// What is to be measured, and how.
+struct Plan {
+    cases: Vec<Planned>,
+    probes: usize,
+    kernels: Vec<&'static dyn crate::kernels::Kernel>,
+    goal: Goal,
+    suite: String,
+    time_limit: Option<Duration>,
+    seed: u64,
+}
+
+impl Plan {
+    fn new(order: &Order, capabilities: &Capabilities) -> anyhow::Result<Self> {
+        let suite = order.selection.suite.unwrap_or_default();
+        let asked = order.selection.cases(capabilities.threads)?;
+        let kernels = order.selection.kernels(&Registry::default())?;
+        let probes =
+            if order.effort.no_peaks { Vec::new() } else { probes_for(&asked, capabilities.last_level_cache) };
+        let whole_suite = !order.selection.names_a_source() || order.selection.suite.is_some();
+        // A budget or precision of the user's own is a wish for care, not for haste.
+        let time_limit = suite
+            .time_limit()
+            .filter(|_| whole_suite && order.effort.budget.is_none() && order.effort.precision.is_none());
+        // Sizes, models and lists of the user's own deserve more than quick's haste.
+        let base = if whole_suite { suite.goal() } else { crate::plan::suite::Suite::Standard.goal() };
+        Ok(Plan {
+            probes: probes.len(),
+            cases: crate::plan::merge(probes.into_iter().chain(asked)),
+            kernels,
+            goal: order.effort.goal(base)?,
+            suite: if whole_suite { suite.name().to_owned() } else { "custom".to_owned() },
+            time_limit,
+            seed: order.effort.seed,
+        })
+    }
+
+    /// Providers that have something to do: those with a kernel that takes one of the cases.
+    fn providers(&self, capabilities: &Capabilities) -> Vec<String> {
+        let mut seen = HashSet::new();
+        let mut providers = Vec::new();
+        for kernel in self.kernels.iter().filter(|k| !seen.contains(k.provider())).collect::<Vec<_>>() {
+            let family = kernel.id().0.split('/').next().unwrap_or_default().to_owned();
+            let takes = self.cases.iter().any(|p| {
+                p.case.problem.family().name() == family && kernel.refuses(capabilities, &p.case).is_none()
+            });
+            if takes && seen.insert(kernel.provider()) {
+                providers.push(kernel.provider().to_owned());
+            }
+        }
+        providers
+    }
+
+    fn print(&self, capabilities: &Capabilities) {
+        let estimator = Estimator::nominal(capabilities);
+        let mut launches = 0.0;
+        let mut takers = 0;
+        for planned in &self.cases {
+            let family = planned.case.problem.family().name();
+            let kernels: Vec<String> = self
+                .kernels
+                .iter()
+                .filter(|k| k.id().0.starts_with(family) && k.refuses(capabilities, &planned.case).is_none())
+                .map(|k| k.id().0)
+                .collect();
+            takers += kernels.len();
+            let guess = |k: &String| estimator.predict(k, &planned.case).launch.0 * 4.0 * self.goal.min_processes as f64;
+            launches += kernels.iter().map(|k| guess(k).min(self.goal.budget.0)).sum::<f64>();
+            println!("{}  {}", planned.case, kernels.join(" "));
+        }
+        println!(
+            "\n{} cases ({} of them probes of the machine), {takers} kernels on them; to {:.1} % or {} each, at least {} \
+             processes; between {:.0} s and {:.0} s",
+            self.cases.len(),
+            self.probes,
+            self.goal.precision * 100.0,
+            self.goal.budget,
+            self.goal.min_processes,
+            launches / 1e9,
+            self.time_limit.map_or(takers as f64 * self.goal.budget.secs(), |limit| limit.as_secs_f64())
+        );
+    }
+}
+
+/// How workers of each provider are started: from this very binary.
+///
+/// # Errors
+/// When the path of this binary cannot be found out.
+pub fn spawns(capabilities: &Capabilities) -> anyhow::Result<HashMap<String, Spawn>> {
+    let program = std::env::current_exe().context("failed to find the path of this program")?;
+    let providers: HashSet<String> = Registry::default().kernels().map(|k| k.provider().to_owned()).collect();
+    let spawn = |provider: String| {
+        let environment = baseline::environment(&provider, capabilities);
+        let spawn = Spawn::scalemark(program.clone(), &provider, environment);
+        (provider, spawn)
+    };
+    Ok(providers.into_iter().map(spawn).collect())
+}
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// The first Ctrl-C asks for an end after the current sample; the second ends at once.
+fn catch_interrupts() {
+    #[cfg(unix)]
+    {
+        extern "C" fn on_signal(signal: libc::c_int) {
+            if INTERRUPTED.swap(true, Ordering::SeqCst) {
+                // SAFETY: _exit is async-signal-safe.
+                unsafe { libc::_exit(128 + signal) };
+            }
+        }
+        let handler = on_signal as extern "C" fn(libc::c_int) as libc::sighandler_t;
+        // SAFETY: the handler only touches an atomic and calls _exit.
+        unsafe {
+            libc::signal(libc::SIGINT, handler);
+            libc::signal(libc::SIGTERM, handler);
+        }
+    }
+}
+
+fn go(
+    plan: Plan,
+    capabilities: &Capabilities,
+    processes: Processes,
+    mut writer: RunWriter,
+    before: &[Record],
+) -> anyhow::Result<ExitCode> {
+    catch_interrupts();
+    let done: HashSet<(String, String)> = before.iter().map(|r| (r.case.key(), r.kernel.clone())).collect();
+    let cpus = affinity::allowed();
+    let start = Instant::now();
+    let placement = || (cpus.len() > 1).then(|| placement::probe(&cpus[..2]).placement.name().to_owned());
+    let mut campaign = Campaign {
+        capabilities,
+        kernels: plan.kernels.clone(),
+        processes,
+        goal: plan.goal,
+        deadline: plan.time_limit.map(|limit| start + limit),
+        seed: plan.seed,
+        interrupted: &|| INTERRUPTED.load(Ordering::SeqCst),
+        placement: &placement,
+        peaks: Peaks::default(),
+        estimator: Estimator::nominal(capabilities),
+        next_record: writer.next_id(),
+        scratch: campaign::scratch()?,
+    };
+    for record in before {
+        campaign.peaks.learn(record);
+        campaign.estimator.learn(record);
+    }
+    let counts: Vec<usize> = plan.cases.iter().map(|p| campaign.taking_part(&p.case).count()).collect();
+    let mut remaining: usize = counts.iter().sum();
+    let mut progress = Progress::new(plan.cases.len());
+    let mut records = before.to_vec();
+    for (planned, count) in plan.cases.iter().zip(counts) {
+        let key = planned.case.key();
+        progress.now(&key);
+        let entries =
+            campaign.measure(planned, remaining, &|kernel| done.contains(&(key.clone(), kernel.to_owned())))?;
+        for Entry { record, samples, counters } in entries {
+            writer.append(&record, &samples, &counters)?;
+            records.push(record);
+        }
+        remaining -= count;
+        progress.step(&summary(&key, &records));
+        if INTERRUPTED.load(Ordering::SeqCst) {
+            break;
+        }
+    }
+    progress.finish();
+    drop(campaign);
+    let interrupted = INTERRUPTED.load(Ordering::SeqCst);
+    let folder = writer.folder().to_owned();
+    // An interrupted run is not sealed: it can be resumed.
+    match interrupted {
+        true => drop(writer),
+        false => drop(writer.finish()?),
+    }
+    super::report::make(&folder)?;
+    print!("{}", report::terminal(&records, super::width()));
+    println!("\n{} records in {:.0} s: {}", records.len(), start.elapsed().as_secs_f64(), folder.display());
+    if interrupted {
+        println!("interrupted; `scalemark run --resume {}` goes on", folder.display());
+        return Ok(ExitCode::from(130));
+    }
+    let bad = records.iter().any(|r| matches!(r.outcome, Outcome::Wrong(_) | Outcome::Failed(_)));
+    Ok(if bad { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// A line on the case that was just measured, for logs.
+fn summary(key: &str, records: &[Record]) -> String {
+    let of_case = records.iter().rev().take_while(|r| r.case.key() == key);
+    let mut parts: Vec<String> = of_case
+        .map(|r| {
+            let name = r.kernel.rsplit('/').next().unwrap_or(&r.kernel);
+            match r.timing() {
+                Some(t) => format!("{name} {} ±{:.1} %", t.median, t.relative_half_width() * 100.0),
+                None => format!("{name} {}", r.outcome.status()),
+            }
+        })
+        .collect();
+    parts.reverse();
+    format!("{key}: {}", parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn precision_is_a_percentage_or_a_fraction() {
+        assert_eq!(percent("1%").unwrap(), 0.01);
+        assert_eq!(percent("0.02").unwrap(), 0.02);
+        for bad in ["0%", "-1%", "60%", "NaN", "x", ""] {
+            assert!(percent(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn budgets_are_times() {
+        let effort = |budget: &str| Effort { budget: Some(budget.into()), ..Effort::default() };
+        let base = crate::plan::suite::Suite::Quick.goal();
+        assert_eq!(effort("5s").goal(base).unwrap().budget, Nanos(5e9));
+        assert!(effort("5").goal(base).is_err());
+        assert!(effort("1us").goal(base).unwrap_err().to_string().contains("too short"));
+    }
+}

@@ -1,0 +1,201 @@
+//! The binary as a user meets it: exit codes, messages, and the files that it leaves.
+
+use std::path::Path;
+use std::process::Output;
+
+use assert_cmd::Command;
+
+fn scalemark(args: &[&str]) -> Output {
+    Command::cargo_bin("scalemark").unwrap().args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Runs a command that must fail as a usage or input error, and returns its one line of explanation.
+fn error(args: &[&str]) -> String {
+    let out = scalemark(args);
+    assert_eq!(out.status.code(), Some(2), "{args:?}: {}", text(&out.stderr));
+    text(&out.stderr)
+}
+
+/// A small run into `folder`.
+fn small_run(folder: &Path, more: &[&str]) -> Output {
+    let out = folder.to_str().unwrap();
+    let mut args = vec!["run", "-m", "24,40", "--budget", "60ms", "--processes", "2", "--no-peaks", "--out", out];
+    args.extend(more);
+    scalemark(&args)
+}
+
+#[test]
+fn a_run_leaves_a_whole_folder_and_says_where() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let out = small_run(&run, &[]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    for file in ["machine.json", "records.csv", "counters.csv", "samples.csv.gz", "report.md"] {
+        assert!(run.join(file).is_file(), "no {file}");
+    }
+    let printed = text(&out.stdout);
+    assert!(printed.contains("matmul/simd") && printed.contains(run.to_str().unwrap()), "{printed}");
+    let csv = std::fs::read_to_string(run.join("records.csv")).unwrap();
+    assert!(csv.lines().any(|l| l.contains("matmul/naive") && l.contains("measured")), "{csv}");
+    assert!(!csv.contains("wrong") && !csv.contains("failed"), "{csv}");
+}
+
+#[test]
+fn a_run_never_touches_a_folder_that_holds_another_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    assert_eq!(small_run(&run, &["--kernel", "matmul/naive"]).status.code(), Some(0));
+    let before = std::fs::read(run.join("records.csv")).unwrap();
+    let again = small_run(&run, &["--kernel", "matmul/naive"]);
+    assert_eq!(again.status.code(), Some(2));
+    assert!(text(&again.stderr).contains("--resume"), "{}", text(&again.stderr));
+    assert_eq!(std::fs::read(run.join("records.csv")).unwrap(), before);
+}
+
+#[test]
+fn a_report_can_be_made_again_from_the_csv_alone_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    assert_eq!(small_run(&run, &[]).status.code(), Some(0));
+    let copy = folder.path().join("copied-here");
+    std::fs::create_dir(&copy).unwrap();
+    for file in std::fs::read_dir(&run).unwrap().flatten().filter(|f| f.path().is_file()) {
+        if file.file_name() != "report.md" {
+            std::fs::copy(file.path(), copy.join(file.file_name())).unwrap();
+        }
+    }
+    let out = scalemark(&["report", copy.to_str().unwrap()]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    assert!(std::fs::read_to_string(copy.join("report.md")).unwrap().contains("matmul/simd"));
+}
+
+#[test]
+fn a_cut_records_file_is_an_error_with_file_and_line_and_leaves_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    assert_eq!(small_run(&run, &["--kernel", "matmul/naive"]).status.code(), Some(0));
+    let path = run.join("records.csv");
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() - 20]).unwrap();
+    let message = error(&["report", run.to_str().unwrap()]);
+    assert!(message.contains("records.csv"), "{message}");
+    assert_eq!(std::fs::read(&path).unwrap(), &whole[..whole.len() - 20]);
+    assert!(run.join("report.md").is_file());
+}
+
+#[test]
+fn unknown_names_get_the_nearest_one() {
+    assert!(error(&["run", "--model", "bert-bse"]).contains("bert-base"));
+    assert!(error(&["run", "--kernel", "matmul/smid"]).contains("matmul/simd"));
+    assert!(error(&["run", "--op", "atention"]).contains("attention"));
+    assert!(error(&["list", "--dtype", "f23"]).contains("f32"));
+}
+
+#[test]
+fn sizes_of_zero_and_beyond_memory_are_told_apart() {
+    assert!(error(&["run", "-m", "0"]).contains("size of 0"));
+    let out = scalemark(&["list", "-m", "400000", "-n", "400000", "-k", "64"]);
+    assert_eq!(out.status.code(), Some(0));
+    assert!(text(&out.stdout).contains("needs"), "{}", text(&out.stdout));
+}
+
+#[test]
+fn a_dry_run_measures_nothing_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = Command::cargo_bin("scalemark")
+        .unwrap()
+        .current_dir(folder.path())
+        .args(["run", "--dry-run"])
+        .output()
+        .unwrap();
+    assert_eq!(out.status.code(), Some(0));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn verify_is_right_on_a_few_awkward_sizes() {
+    let out = scalemark(&["verify", "-m", "1,17,65", "--dtype", "f32,bf16,int8", "--threads", "1,2"]);
+    assert_eq!(out.status.code(), Some(0), "{}{}", text(&out.stdout), text(&out.stderr));
+    assert!(text(&out.stdout).contains(" 0 wrong, 0 failed"), "{}", text(&out.stdout));
+}
+
+#[test]
+fn list_speaks_json() {
+    let out = scalemark(&["list", "--model", "gpt2", "--estimate", "--json"]);
+    let rows: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    let row = &rows.as_array().unwrap()[0];
+    assert!(row["flops"].as_u64().unwrap() > 0);
+    assert!(row["kernels"][0]["estimated_ns"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn completions_are_printed_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let out = scalemark(&["completions", shell]);
+        assert_eq!(out.status.code(), Some(0));
+        assert!(text(&out.stdout).contains("scalemark"));
+    }
+}
+
+#[test]
+fn a_worker_of_another_protocol_version_is_an_error() {
+    assert!(error(&["worker", "--protocol", "999", "--provider", "own"]).contains("protocol"));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_keeps_what_was_measured_and_a_resume_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let out = run.to_str().unwrap();
+    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("scalemark"))
+        .args(["run", "-m", "24,32,40,48", "--kernel", "matmul/naive", "--budget", "400ms", "--precision", "0.01%"])
+        .args(["--no-peaks", "--out", out])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Once the first record is there, the run is well under way.
+    let records = run.join("records.csv");
+    for _ in 0..600 {
+        let lines = std::fs::read_to_string(&records).map_or(0, |csv| csv.lines().count());
+        if lines >= 2 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let id = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(130));
+    let kept = std::fs::read_to_string(&records).unwrap();
+    assert!(kept.lines().count() >= 2, "{kept}");
+    assert!(run.join("report.md").is_file());
+    let resumed = scalemark(&["run", "--resume", out]);
+    assert_eq!(resumed.status.code(), Some(0), "{}", text(&resumed.stderr));
+    let all = std::fs::read_to_string(&records).unwrap();
+    assert!(all.starts_with(kept.trim_end()), "what was measured stays as it was");
+    assert_eq!(all.lines().count(), 5, "{all}");
+}
+
+#[cfg(unix)]
+#[test]
+fn two_runs_at_once_get_folders_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = || {
+        std::process::Command::new(assert_cmd::cargo::cargo_bin("scalemark"))
+            .current_dir(folder.path())
+            .args(["run", "-m", "24", "--kernel", "matmul/naive", "--budget", "50ms", "--no-peaks"])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let (mut a, mut b) = (start(), start());
+    assert!(a.wait().unwrap().success() && b.wait().unwrap().success());
+    assert_eq!(std::fs::read_dir(folder.path().join("results/runs")).unwrap().count(), 2);
+}
