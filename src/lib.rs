@@ -19,6 +19,7 @@
 pub mod device;
 pub mod error;
 pub mod kernels;
+pub mod models;
 pub mod ops;
 pub mod record;
 pub mod units;
