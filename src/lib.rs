@@ -16,6 +16,7 @@
 //!
 //! Dependencies run one way: `units ← ops ← device ← kernels ← measure, check ← record ← store ← report ← cmd`.
 
+pub mod cmd;
 pub mod device;
 pub mod error;
 pub mod kernels;
