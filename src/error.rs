@@ -6,14 +6,14 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file or folder could not be used.
-    #[error("failed to {what} {}: {reason}", path.display())]
+    #[error("failed to {what} {}: {source}", path.display())]
     Io {
         /// What was tried, as a verb: `read`, `write`, `create`.
         what: &'static str,
         /// Which file or folder.
         path: PathBuf,
         /// The operating system's reason.
-        reason: std::io::Error,
+        source: std::io::Error,
     },
     /// A file does not hold what it should.
     #[error("{}{}: {reason}", path.display(), line.map_or(String::new(), |l| format!(":{l}")))]
@@ -43,7 +43,7 @@ impl Error {
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.into();
-        move |reason| Error::Io { what, path, reason }
+        move |source| Error::Io { what, path, source }
     }
 
     /// An [`Error::Format`].
