@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sizes::Sizes;
 use super::suite::Suite;
-use super::{Planned, case_list, merge, suite};
+use super::{Planned, case_list, merge};
 use crate::error::{Error, Result};
 use crate::kernels::{Kernel, Registry};
 use crate::models::{self, Model, Step};

@@ -10,7 +10,6 @@ use libloading::Library as Loaded;
 use super::crates::products;
 use super::find::{Library, find};
 use crate::device::pool::affinity;
-use crate::device::{Capabilities, Pool};
 use crate::error::{Error, Result};
 use crate::kernels::{Args, Body, CpuKernel};
 use crate::ops::{Case, Precision, Problem, Transpose};
