@@ -43,16 +43,18 @@ pub fn take(
     let mut samples = Vec::with_capacity(count);
     prepared.launch(*slot)?;
     *slot += 1;
-    let calls = AllocatorReading::now().calls;
+    let mut allocations = 0;
     let before = Covariates::now();
     for _ in 0..count {
         let (cpu, waited) = (clock.process_cpu(), clock.run_queue());
+        let calls = AllocatorReading::now().calls;
         let start = clock.now();
         for _ in 0..iterations {
             prepared.launch(*slot)?;
             *slot += 1;
         }
         let wall_ns = clock.now() - start;
+        allocations += AllocatorReading::now().calls - calls;
         samples.push(Timed {
             wall_ns,
             cpu_ns: Some(clock.process_cpu().saturating_sub(cpu)),
@@ -63,7 +65,7 @@ pub fn take(
     Ok(Visit {
         samples,
         anchor: None,
-        allocations: AllocatorReading::now().calls - calls,
+        allocations,
         involuntary_switches: Covariates::now().since(&before).involuntary_switches.unwrap_or(0),
     })
 }
