@@ -123,9 +123,9 @@ fn project(points: &[(f64, f64)], p: f64) -> (f64, f64, f64) {
     }
     let determinant = uu * vv - uv * uv;
     let (mut a, mut b) = ((u1 * vv - v1 * uv) / determinant, (v1 * uu - u1 * uv) / determinant);
-    if !(a > 0.0) {
+    if a.is_nan() || a <= 0.0 {
         (a, b) = (0.0, v1 / vv);
-    } else if !(b > 0.0) {
+    } else if b.is_nan() || b <= 0.0 {
         (a, b) = (u1 / uu, 0.0);
     }
     let squares = points.iter().map(|&(n, t)| ((a + b * n.powf(p)) / t - 1.0).powi(2)).sum();

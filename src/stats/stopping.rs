@@ -27,7 +27,7 @@ pub enum Stop {
 /// | `standard(0.02)` | 0.967 (5.1) / 0.999 (6.6) | 0.958 (7.2) / 0.985 (9.2) | 0.939 (10.2) / 0.959 (11.1) |
 /// | `standard(0.01)` | 0.960 (7.3) / 0.987 (11.9) | 0.939 (11.4) / 0.973 (12.0) | 0.940 (11.9) / 0.960 (12.0) |
 ///
-/// Without the wider early looks the least of these is 0.928. The intervals of two runs of one build overlap in 0.987–1.000 of
+/// Without the wider early looks the least of these is 0.925. The intervals of two runs of one build overlap in 0.987–1.000 of
 /// pairs; one holds the other's estimate in 0.830–0.998 (two estimates differ by √2 times what one misses the truth by, so
 /// 0.83 is what a right 95 % interval of many processes gives). Where a tenth of the processes sit 5–8 % higher and the others
 /// differ by 2–3 %, coverage of the geometric mean is 0.932–0.996; where the others differ by 1 %, 0.949–0.999 for

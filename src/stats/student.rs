@@ -50,7 +50,7 @@ pub fn t_cdf(x: f64, df: f64) -> f64 {
 ///
 /// `None` unless 0 < `p` < 1 and `df` ≥ 1.
 pub fn t_quantile(p: f64, df: f64) -> Option<f64> {
-    if !(df >= 1.0) {
+    if df.is_nan() || df < 1.0 {
         return None;
     }
     if df > 1e10 {
