@@ -1,0 +1,19 @@
+//! What numbers say: order statistics, intervals over processes, a stopping rule, and scaling laws.
+//!
+//! Plain `f64` slices in, plain numbers out: no I/O, no device, and nothing of the rest of the crate. Everything random is
+//! seeded, so the same samples give the same interval on every machine. What cannot be answered (no samples, NaN, too few
+//! points) is `None`, never a number that looks like an answer.
+
+pub mod bends;
+pub mod fit;
+pub mod interval;
+pub mod order;
+pub mod random;
+pub mod stopping;
+pub mod student;
+
+pub use bends::{Bend, bends};
+pub use fit::{PowerLaw, power_law};
+pub use interval::{Level, process_interval};
+pub use order::{mad, median, quantile};
+pub use stopping::{Stop, Stopping};
