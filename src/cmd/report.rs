@@ -49,7 +49,7 @@ pub fn make(folder: &Path) -> anyhow::Result<Vec<crate::record::Record>> {
     };
     let bends = |points: &[(f64, f64)]| bends(points).iter().map(|bend| bend.n_right).collect();
     let facts = facts(&run.machine);
-    let command = run.machine["software"]["command_line"].as_str().unwrap_or("scalemark run").to_owned();
+    let command = run.machine["software"]["command"].as_str().unwrap_or("scalemark run").to_owned();
     let input = ReportInput {
         records: &run.records,
         command: &command,
@@ -75,22 +75,21 @@ fn facts(machine: &Value) -> Vec<(String, String)> {
     let mut add = |label: &str, value: Option<String>| {
         rows.extend(value.filter(|v| !v.is_empty()).map(|v| (label.to_owned(), v)));
     };
-    add("measured", text(&machine["started_utc"]));
-    add("processor", text(&hardware["cpu_model"]));
-    add("microarchitecture", text(&hardware["microarchitecture"]));
+    add("measured", text(&machine["started"]));
+    let architecture = text(&hardware["microarchitecture"]).map_or(String::new(), |a| format!(" ({a})"));
+    add("processor", text(&hardware["model_name"]).map(|name| name + &architecture));
     add("CPUs", text(&hardware["logical_cpus"]));
-    add("memory", hardware["memory_bytes"].as_u64().map(|b| Bytes(b).to_string()));
+    add("memory", hardware["memory"].as_u64().map(|b| Bytes(b).to_string()));
     add("virtual machine", text(&hardware["hypervisor"]));
     add("system", text(&software["os"]));
     add("kernel", text(&software["kernel"]));
     add("governor", text(&software["governor"]));
     add("compiler", text(&software["rustc"]));
-    let commit = text(&software["git_commit"]).unwrap_or_default();
+    let commit = text(&software["git_commit"]).map_or(String::new(), |commit| format!(" at commit {commit}"));
     let dirty = if software["git_dirty"].as_bool() == Some(true) { ", with local changes" } else { "" };
-    add("scalemark", text(&software["version"]).map(|version| format!("{version} {commit}{dirty}")));
-    for (provider, library) in machine["libraries"].as_object().into_iter().flatten() {
-        let facts = library.as_object().into_iter().flatten().filter_map(|(k, v)| Some(format!("{k} {}", v.as_str()?)));
-        add(&format!("library {provider}"), Some(facts.collect::<Vec<_>>().join(", ")));
+    add("scalemark", text(&software["scalemark"]).map(|version| format!("{version}{commit}{dirty}")));
+    for (provider, facts) in software["libraries"].as_object().into_iter().flatten() {
+        add(&format!("library {provider}"), text(facts));
     }
     rows
 }

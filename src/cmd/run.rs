@@ -143,12 +143,14 @@ fn start(args: &Args, capabilities: &Capabilities) -> anyhow::Result<ExitCode> {
         plan.print(capabilities);
         return Ok(ExitCode::SUCCESS);
     }
-    let machine = Machine::detect(&DetectOptions::default());
+    let mut machine = Machine::detect(&DetectOptions::default());
     let slug = machine.hardware.id();
-    let mut value = serde_json::to_value(&machine)?;
     let mut processes = Processes::new(spawns(capabilities)?, order.effort.seed);
-    let libraries = processes.introduce(plan.providers(capabilities));
-    value["libraries"] = serde_json::to_value(libraries)?;
+    for (provider, facts) in processes.introduce(plan.providers(capabilities)) {
+        let facts: Vec<String> = facts.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        machine.software.libraries.insert(provider, facts.join(", "));
+    }
+    let mut value = serde_json::to_value(&machine)?;
     value["run"] = json!({ "order": order, "goal": plan.goal, "suite": plan.suite });
     let writer = match &args.out {
         Some(folder) => RunWriter::create_at(folder, &value)?,

@@ -11,10 +11,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::ops::Case;
 use crate::record::{Check, Outcome, StopReason, Timing};
-use crate::stats::interval::process_interval;
 use crate::stats::order;
+use crate::stats::stopping::{Stop, Stopping};
 use crate::units::{Bytes, Nanos};
 use crate::worker::protocol::{Reply, Timed, Visit};
+
+/// Bootstrap resamples behind an interval.
+const RESAMPLES: usize = 400;
+/// Seed of the resampling: the same samples give the same interval.
+const SEED: u64 = 1;
 
 /// One kernel on one case.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,6 +76,17 @@ pub struct Finding {
     pub counters: BTreeMap<String, f64>,
 }
 
+impl Goal {
+    /// The rule by which processes are added, whose intervals keep what they claim although it looks after each.
+    fn stopping(&self) -> Stopping {
+        Stopping {
+            precision: self.precision,
+            min_processes: self.min_processes,
+            max_processes: self.max_processes,
+        }
+    }
+}
+
 impl Finding {
     /// Of a kernel that was never started.
     pub fn without_timing(outcome: Outcome) -> Self {
@@ -125,7 +141,7 @@ pub fn measure(
         session.settle(process + 1);
     }
     let stopped = interrupted();
-    session.tracks.into_iter().map(|track| track.finish(stopped)).collect()
+    session.tracks.into_iter().map(|track| track.finish(&goal.stopping(), stopped)).collect()
 }
 
 struct Session<'a> {
@@ -263,20 +279,19 @@ impl Session<'_> {
     /// After `processes` processes: which jobs are done, and why.
     fn settle(&mut self, processes: usize) {
         for track in self.tracks.iter_mut().filter(|t| t.is_open()) {
-            let begun = track.samples.iter().filter(|s| !s.is_empty()).count();
-            if begun >= self.goal.min_processes {
-                let narrow = track.timing().is_some_and(|t| t.relative_half_width() <= self.goal.precision);
-                // One more process costs about what those so far did on average.
-                let next = track.spent / begun as f64;
-                if narrow {
-                    track.stop = Some(StopReason::Precision);
-                } else if track.spent + next > self.goal.budget.0 {
-                    track.stop = Some(StopReason::Budget);
+            let rule = self.goal.stopping();
+            let level = rule.interval(&track.clean(), RESAMPLES, SEED);
+            let begun = level.as_ref().map_or(0, |level| level.processes);
+            // One more process costs about what those so far did on average.
+            let next = track.spent / begun.max(1) as f64;
+            track.stop = match level.and_then(|level| rule.should_stop(&level)) {
+                Some(Stop::Precision) => Some(StopReason::Precision),
+                Some(Stop::Exhausted) => Some(StopReason::Budget),
+                None if begun >= rule.min_processes && track.spent + next > self.goal.budget.0 => {
+                    Some(StopReason::Budget)
                 }
-            }
-            if processes == self.goal.max_processes && track.stop.is_none() {
-                track.stop = Some(StopReason::Budget);
-            }
+                None => (processes == rule.max_processes).then_some(StopReason::Budget),
+            };
         }
     }
 }
@@ -327,9 +342,9 @@ impl<'a> Track<'a> {
         self.samples.iter().filter(|s| !s.is_empty()).map(clean).collect()
     }
 
-    fn timing(&self) -> Option<Timing> {
+    fn timing(&self, rule: &Stopping) -> Option<Timing> {
         let processes = self.clean();
-        let level = process_interval(&processes, 0.95, 400, 1)?;
+        let level = rule.interval(&processes, RESAMPLES, SEED)?;
         let mut all: Vec<f64> = processes.iter().flatten().copied().collect();
         all.sort_by(f64::total_cmp);
         let samples = self.samples.iter().map(Vec::len).sum::<usize>();
@@ -355,11 +370,11 @@ impl<'a> Track<'a> {
         })
     }
 
-    fn finish(mut self, interrupted: bool) -> Finding {
+    fn finish(mut self, rule: &Stopping, interrupted: bool) -> Finding {
         if self.ended.is_none() && self.stop.is_none() {
             self.stop = Some(if interrupted { StopReason::Interrupted } else { StopReason::Budget });
         }
-        let outcome = self.ended.take().or_else(|| self.timing().map(Outcome::Measured));
+        let outcome = self.ended.take().or_else(|| self.timing(rule).map(Outcome::Measured));
         let outcome = match outcome {
             None if !interrupted => Some(Outcome::Failed("no sample was taken within the budget".into())),
             other => other,
@@ -555,7 +570,7 @@ mod tests {
         let mut track = Track::new(job);
         let timed = |ns, wait| Timed { wall_ns: ns, cpu_ns: None, run_queue_ns: Some(wait), iterations: 1 };
         track.samples = vec![vec![timed(1000, 0), timed(1000, 0), timed(5000, 4000)]; 3];
-        let timing = track.timing().unwrap();
+        let timing = track.timing(&GOAL.stopping()).unwrap();
         assert_eq!((timing.median, timing.samples), (Nanos(1000.0), 9));
         assert!(timing.note.contains("3 of 9"), "{}", timing.note);
     }

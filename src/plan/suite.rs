@@ -42,7 +42,7 @@ impl Suite {
             precision: 0.05,
             budget: Nanos::from_secs(1.0),
             min_processes: 3,
-            max_processes: 8,
+            max_processes: 6,
             samples: 8,
             slice: Nanos(1e6),
         };
