@@ -47,7 +47,7 @@ pub fn make(folder: &Path) -> anyhow::Result<Vec<crate::record::Record>> {
         let (a, b, p, p_low, p_high) = (fit.a, fit.b, fit.p, fit.p_low, fit.p_high);
         Some(Law { a, b, p, p_low, p_high, max_relative_error: fit.max_relative_error })
     };
-    let bends = |points: &[(f64, f64)]| bends(points).iter().map(|bend| bend.n_right).collect();
+    let bends = |points: &[(f64, f64)]| bends(points).iter().map(|bend| (bend.n_left, bend.n_right)).collect();
     let facts = facts(&run.machine);
     let command = run.machine["software"]["command"].as_str().unwrap_or("scalemark run").to_owned();
     let input = ReportInput {
