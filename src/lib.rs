@@ -16,9 +16,11 @@
 //!
 //! Dependencies run one way: `units ← ops ← device ← kernels ← measure, check ← record ← store ← report ← cmd`.
 
+pub mod cmd;
 pub mod device;
 pub mod error;
 pub mod kernels;
+pub mod measure;
 pub mod ops;
 pub mod record;
 pub mod units;

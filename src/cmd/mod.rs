@@ -1,0 +1,3 @@
+//! The commands: one a file, with its arguments and its `run`.
+
+pub mod machine;

@@ -1,0 +1,4 @@
+//! How a measurement is made.
+
+pub mod clock;
+pub mod covariates;
