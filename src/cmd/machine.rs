@@ -199,7 +199,7 @@ fn cache_text(cache: &CacheLevel) -> String {
         1 => String::new(),
         n => format!(" (shared by {n} CPUs)"),
     };
-    format!("{} {times}{}{shared}", cache.name, cache.size)
+    format!("{} {times}{}{shared}", cache.name, cache.size).replace(' ', "\u{a0}")
 }
 
 fn software_rows(software: &Software) -> Vec<(String, String)> {
@@ -218,10 +218,6 @@ fn software_rows(software: &Software) -> Vec<(String, String)> {
         .scalemark
         .as_ref()
         .map(|version| version.clone() + commit.as_deref().unwrap_or_default());
-    let compiler = software.rustc.as_ref().map(|rustc| match &software.target {
-        Some(target) => format!("{rustc} for {target}"),
-        None => rustc.clone(),
-    });
     let mut rows = known([
         ("system", software.os.clone()),
         ("kernel", software.kernel.clone()),
@@ -232,7 +228,8 @@ fn software_rows(software: &Software) -> Vec<(String, String)> {
         ("huge pages", software.hugepages.clone()),
         ("random layout", aslr),
         ("scalemark", scalemark),
-        ("compiler", compiler),
+        ("compiler", software.rustc.clone()),
+        ("target", software.target.clone()),
     ]);
     rows.extend(software.libraries.clone());
     rows
@@ -274,11 +271,12 @@ fn width(text: &str) -> usize {
     text.chars().count()
 }
 
-/// Breaks a text between words, so that no line is wider than [`WIDTH`]; lines after the first start at `indent`.
+/// Breaks a text between words, so that no line is wider than [`WIDTH`]; lines after the first start at `indent`. Where a
+/// no-break space stands it is not broken, and a plain space comes out.
 fn wrapped(text: &str, indent: usize) -> String {
     let mut out = String::new();
     let mut column = indent;
-    for word in text.split_whitespace() {
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
         if column > indent && column + 1 + width(word) > WIDTH {
             let _ = write!(out, "\n{}", " ".repeat(indent));
             column = indent;
@@ -286,7 +284,7 @@ fn wrapped(text: &str, indent: usize) -> String {
             out.push(' ');
             column += 1;
         }
-        out.push_str(word);
+        out.push_str(&word.replace('\u{a0}', " "));
         column += width(word);
     }
     out
@@ -364,5 +362,7 @@ mod tests {
         assert!(text.lines().count() > 1);
         assert!(text.lines().skip(1).all(|l| l.starts_with("          word")));
         assert_eq!(wrapped("", 5), "");
+        let kept = wrapped(&"1\u{a0}MiB ".repeat(30), 3);
+        assert!(kept.lines().all(|line| line.trim_start().starts_with("1 MiB")));
     }
 }

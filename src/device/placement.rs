@@ -56,31 +56,38 @@ pub struct Reading {
     pub placement: Placement,
 }
 
-/// Round trips below this stay within a last-level cache: 41–61 ns were measured within a Zen 4/5 chiplet.
+/// Round trips below this stay within a last-level cache: 41–68 ns were measured within a Zen 4 or 5 chiplet, 30 ns
+/// within a core.
 const WITHIN_NS: f64 = 160.0;
-/// Round trips above this leave it: 418–459 ns were measured between two chiplets. What lies between, as between distant
+/// Round trips above this leave it: 258–460 ns were measured between two chiplets. What lies between, as between distant
 /// cores of a mesh, is not told apart.
-const BETWEEN_NS: f64 = 300.0;
-/// Two threads of one core reach 1.0 times the throughput of one, two cores 2.0 times.
+const BETWEEN_NS: f64 = 200.0;
+/// No two cores of a machine are farther apart than this: what is longer was a thread that lost its CPU.
+const FARTHEST_NS: f64 = 2000.0;
+/// Two threads of one core reach 1.08 times the throughput of one, two cores 1.84 to 2.0 times, as measured on a Zen 4.
 const SHARED_SCALING: f64 = 1.4;
+/// Below this another process had one of the CPUs.
+const LEAST_SCALING: f64 = 0.8;
 
-/// Classifies two measurements; `Unknown` where one is missing or lies between the classes.
+/// Classifies two measurements; `Unknown` where one is missing, lies between the classes or can come from no core.
 pub fn classify(round_trip_ns: Option<f64>, scaling: Option<f64>) -> Placement {
-    match (round_trip_ns, scaling) {
-        (Some(trip), Some(scaling)) if trip < WITHIN_NS && scaling < SHARED_SCALING => {
-            Placement::SharedCore
-        }
+    let (Some(trip), Some(scaling)) = (round_trip_ns, scaling) else { return Placement::Unknown };
+    let within = trip < WITHIN_NS;
+    let between = (BETWEEN_NS..FARTHEST_NS).contains(&trip);
+    match scaling {
+        s if within && s >= SHARED_SCALING => Placement::SameChiplet,
+        s if within && s >= LEAST_SCALING => Placement::SharedCore,
         // A slow-down between chiplets comes from other processes: no core is shared over such a distance.
-        (Some(trip), _) if trip >= BETWEEN_NS => Placement::TwoChiplets,
-        (Some(trip), Some(_)) if trip < WITHIN_NS => Placement::SameChiplet,
+        s if between && s >= LEAST_SCALING => Placement::TwoChiplets,
         _ => Placement::Unknown,
     }
 }
 
 /// Probes the first two of `cpus` with two threads of its own, pinned to them; the caller's pinning stays.
 ///
-/// Takes 1–2 ms, at most 20 ms when other processes get in the way. What they disturb is repeated and the least time
-/// kept. With fewer than two CPUs the answer is [`Placement::OneThread`]; more than two are judged by the first two.
+/// Takes 1–2 ms; gives up after 20 ms when other processes hold a CPU, with what it has by then. Everything is repeated
+/// and the least time kept. With fewer than two CPUs the answer is [`Placement::OneThread`]; more than two are judged by
+/// the first two.
 pub fn probe(cpus: &[usize]) -> Reading {
     let unknown = Reading { round_trip_ns: None, scaling: None, placement: Placement::Unknown };
     let (first, second) = match cpus {
@@ -106,14 +113,15 @@ pub fn probe(cpus: &[usize]) -> Reading {
         (join(a), join(b))
     });
     let (Some(a), Some(b)) = (a, b) else { return unknown };
-    let round_trip_ns = a.round_trip_ns;
+    let round_trip_ns = Some(a.round_trip);
     let together = a.together.max(b.together);
+    // A clock too coarse for the experiment reads zero.
     let scaling = (together > 0.0).then(|| (a.alone + b.alone) / together);
     Reading { round_trip_ns, scaling, placement: classify(round_trip_ns, scaling) }
 }
 
 /// Repetitions of each experiment, of which the least time counts.
-const TRIES: usize = 12;
+const TRIES: u64 = 12;
 /// Round trips of one try: some 20 µs between chiplets.
 const TRIPS: u64 = 50;
 /// Steps of each chain of multiplications: some 20 µs.
@@ -123,7 +131,7 @@ const PATIENCE: Duration = Duration::from_millis(20);
 
 /// The least times that one thread saw, in nanoseconds.
 struct Times {
-    round_trip_ns: Option<f64>,
+    round_trip: f64,
     alone: f64,
     together: f64,
 }
@@ -180,24 +188,32 @@ impl Meeting {
             self.give_up.0.store(true, Relaxed);
             return None;
         }
+        let mut times =
+            Times { round_trip: f64::INFINITY, alone: f64::INFINITY, together: f64::INFINITY };
         let mut round = 0;
-        let mut trip = f64::INFINITY;
-        let mut alone = f64::INFINITY;
-        let mut together = f64::INFINITY;
-        for attempt in 0..TRIES as u64 {
-            self.meet(&mut round)?;
-            trip = trip.min(self.play(side, attempt * 2 * TRIPS)?);
-            // First one side alone, then the other, then both, so that a drifting clock meets all three alike.
-            for turn in 0..2 {
-                self.meet(&mut round)?;
-                if turn == side {
-                    alone = alone.min(multiply());
-                }
+        for attempt in 0..TRIES {
+            if self.attempt(attempt, side, &mut round, &mut times).is_none() {
+                break;
             }
-            self.meet(&mut round)?;
-            together = together.min(multiply());
         }
-        Some(Times { round_trip_ns: Some(trip).filter(|t| t.is_finite()), alone, together })
+        // What was measured before the patience ended is as good as the rest.
+        times.together.is_finite().then_some(times)
+    }
+
+    /// Every experiment once; lowers the least times.
+    fn attempt(&self, n: u64, side: u64, round: &mut usize, least: &mut Times) -> Option<()> {
+        self.meet(round)?;
+        least.round_trip = least.round_trip.min(self.play(side, n * 2 * TRIPS)?);
+        // First one side alone, then the other, then both, so that a drifting clock meets all three alike.
+        for turn in 0..2 {
+            self.meet(round)?;
+            if turn == side {
+                least.alone = least.alone.min(multiply());
+            }
+        }
+        self.meet(round)?;
+        least.together = least.together.min(multiply());
+        Some(())
     }
 
     /// Sends the ball to and fro, counting up from `start`; the time of one round trip in nanoseconds.
@@ -218,14 +234,15 @@ impl Meeting {
 
 /// Keeps a core's multiplier busy with eight independent chains, and says for how many nanoseconds.
 ///
-/// One thread alone fills the unit: an integer product takes 3–4 cycles and a core starts one or two in each. So a second
-/// thread of the same core halves the speed of both, with no instruction set beyond the build's own.
+/// One thread alone fills the unit: a product takes 3–5 cycles and a core starts one or two in each. So a second thread
+/// of the same core halves the speed of both. The upper half of a product is what the compiler cannot make a vector of:
+/// vectors of products would leave gaps for the other thread, and hide it.
 fn multiply() -> f64 {
     let mut chains: [u64; 8] = black_box([3, 5, 7, 11, 13, 17, 19, 23]);
     let begin = Instant::now();
     for _ in 0..STEPS {
         for chain in &mut chains {
-            *chain = chain.wrapping_mul(*chain);
+            *chain = ((u128::from(*chain) * u128::from(*chain)) >> 64) as u64 | 1 << 63;
         }
     }
     black_box(chains);
@@ -243,9 +260,15 @@ mod tests {
             (61.0, 1.95, Placement::SameChiplet),
             (418.0, 2.0, Placement::TwoChiplets),
             (459.0, 1.1, Placement::TwoChiplets),
+            (30.0, 1.08, Placement::SharedCore),
             (20.0, 1.02, Placement::SharedCore),
+            (50.0, 0.3, Placement::Unknown),
+            (70120.0, 0.01, Placement::Unknown),
+            (70120.0, 2.0, Placement::Unknown),
+            (50.0, f64::NAN, Placement::Unknown),
             (55.0, 1.0, Placement::SharedCore),
-            (220.0, 2.0, Placement::Unknown),
+            (180.0, 2.0, Placement::Unknown),
+            (258.0, 1.92, Placement::TwoChiplets),
             (f64::NAN, 2.0, Placement::Unknown),
         ] {
             assert_eq!(classify(Some(trip), Some(scaling)), placement, "{trip} ns, {scaling}");

@@ -80,6 +80,7 @@ impl Clock for SystemClock {
 
 /// One thread's open `schedstat` with the last value read from it.
 #[derive(Debug)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 struct Queue {
     thread: u32,
     file: File,
@@ -89,6 +90,7 @@ struct Queue {
 /// The waiting times of all threads, through files that stay open: one read a thread, and one `fstat` to notice that
 /// threads have come or gone.
 #[derive(Debug, Default)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 struct Queues {
     folder: Option<File>,
     queues: Vec<Queue>,

@@ -134,7 +134,8 @@ impl Hardware {
             product: product(root),
             ..Hardware::default()
         };
-        hardware.hypervisor = hypervisor(root, flags.contains("hypervisor"));
+        let arm = field("CPU implementer").is_some();
+        hardware.hypervisor = hypervisor(root, flags.contains("hypervisor"), arm);
         hardware.topology(root, &cpuinfo);
         if root.is_live() {
             hardware.ask_the_system();
@@ -336,8 +337,9 @@ fn size(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(1 << shift).filter(|&bytes| bytes > 0)
 }
 
-/// From the firmware's tables or the hypervisor's own files; CPUID knows better on the running system.
-fn hypervisor(root: &Root, guest: bool) -> Option<String> {
+/// From the firmware's tables or the hypervisor's own files; CPUID knows better on the running system. `guest` is what an
+/// x86 processor says about itself; an Arm one says nothing.
+fn hypervisor(root: &Root, guest: bool, arm: bool) -> Option<String> {
     if let Some(kind) = root.text("sys/hypervisor/type") {
         return Some(kind);
     }
@@ -350,12 +352,13 @@ fn hypervisor(root: &Root, guest: bool) -> Option<String> {
         ("Google Compute Engine", "KVM"),
         ("VMware", "VMware"),
         ("VirtualBox", "VirtualBox"),
-        ("Microsoft Corporation", "HyperV"),
+        ("Virtual Machine", "HyperV"),
         ("Xen", "Xen"),
         ("Parallels", "Parallels"),
     ];
     let named = known.iter().find(|(mark, _)| vendor.contains(mark) || product.contains(mark));
-    // Bare metal of a cloud, and laptops of a hypervisor's maker, carry the vendor's name as well.
+    // Bare metal of a cloud carries the vendor's name as well.
+    let guest = guest || (arm && named.is_some() && !product.contains("metal"));
     guest.then(|| named.map_or("unknown", |(_, name)| name).to_owned())
 }
 

@@ -82,18 +82,15 @@ fn frequency(machine: &Machine, readings: &Readings, add: Add) {
     }
     if software.boost == Some(true) {
         let intel = software.scaling_driver.as_deref().is_some_and(|d| d.starts_with("intel"));
+        let off = if intel { "1" } else { "0" };
+        let switch = if intel { "intel_pstate/no_turbo" } else { "cpufreq/boost" };
         add(
             "turbo",
             Noisy,
             "turbo is on: clocks depend on temperature, on power and on what other cores do".into(),
-            match intel {
-                true => {
-                    "echo 1 | sudo tee /sys/devices/system/cpu/intel_pstate/no_turbo, or keep it for burst numbers and let the machine cool"
-                }
-                false => {
-                    "echo 0 | sudo tee /sys/devices/system/cpu/cpufreq/boost, or keep it for burst numbers and let the machine cool"
-                }
-            },
+            &format!(
+                "echo {off} | sudo tee /sys/devices/system/cpu/{switch}, or keep it for burst numbers"
+            ),
         );
     }
     match (readings.mhz, readings.mhz_allowed) {

@@ -94,6 +94,26 @@ fn a_virtual_machine_is_read_off_its_files() {
 }
 
 #[test]
+fn an_arm_guest_is_known_by_its_firmware_and_bare_metal_is_none() {
+    let vm = Recorded::unpack("vm");
+    vm.write(
+        "proc/cpuinfo",
+        "processor: 0\nFeatures: fp asimd sve bf16\nCPU implementer: 0x41\nCPU part: 0xd40\n",
+    );
+    vm.write("sys/class/dmi/id/sys_vendor", "Amazon EC2");
+    vm.write("sys/class/dmi/id/product_name", "c7g.large");
+    let hardware = vm.machine().hardware;
+    assert_eq!(hardware.microarchitecture.as_deref(), Some("Neoverse V1"));
+    assert_eq!(hardware.instruction_sets, ["asimd", "bf16", "sve"]);
+    assert_eq!(
+        (hardware.id().as_str(), hardware.hypervisor.as_deref()),
+        ("neoversev1", Some("KVM"))
+    );
+    vm.write("sys/class/dmi/id/product_name", "c7g.metal");
+    assert_eq!(vm.machine().hardware.hypervisor, None);
+}
+
+#[test]
 fn a_laptop_on_battery_is_unfit_and_told_what_to_do() {
     let found = Recorded::unpack("laptop").conditions();
     let severity = |name: &str| named(&found, name).map(|c| c.severity);
