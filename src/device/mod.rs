@@ -1,7 +1,9 @@
 //! Where kernels run: memory, threads, clock, and what the place is capable of.
 
 pub mod cpu;
+pub mod machine;
 pub mod memory;
+pub mod placement;
 pub mod pool;
 
 use crate::ops::{Cache, Case};
