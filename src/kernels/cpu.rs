@@ -10,7 +10,7 @@ use crate::units::Bytes;
 
 /// The buffers of one launch. The order is that of the op: read operands first, then everything that is written.
 pub struct Args<'a> {
-    /// Operands that are only read, in the order of [`Case::operands`].
+    /// Operands that are only read, in the order of [`Case::operands`], then what [`CpuKernel::prologue`] made.
     pub read: &'a [Tensor],
     /// Operands updated in place, in the order of [`Case::operands`], then results, in the order of [`Case::results`].
     pub written: &'a mut [Tensor],
@@ -20,6 +20,9 @@ pub struct Args<'a> {
 
 /// The work of one launch, with the workspace that it needs, allocated when it was built.
 pub type Body = Box<dyn FnMut(&mut Args<'_>)>;
+
+/// Computes tensors that launches start from and that are not operands; see [`CpuKernel::prologue`].
+pub type Prologue = fn(&Capabilities, &Case, &Inputs, &Pool) -> Result<Vec<Tensor>>;
 
 /// A CPU kernel: what it is called, what it refuses, and how its body is built.
 pub struct CpuKernel {
@@ -33,6 +36,9 @@ pub struct CpuKernel {
     pub refuses: fn(&Capabilities, &Case) -> Option<Cow<'static, str>>,
     /// Chooses the path for this case and allocates workspace. Its allocations are counted as the kernel's own.
     pub build: fn(&Capabilities, &Case, &Pool) -> Result<Body>,
+    /// What an earlier pass leaves for this one (a backward attention starts from the output and log-sum-exp of its forward
+    /// pass): computed once, outside the clock, and appended to [`Args::read`] of every buffer set.
+    pub prologue: Option<Prologue>,
 }
 
 impl Kernel for CpuKernel {
@@ -68,13 +74,18 @@ impl Kernel for CpuKernel {
     ) -> Result<Box<dyn Prepared + 'd>> {
         let Device::Cpu(cpu) = device;
         let pool = cpu.pool(case.threads);
+        let earlier = match self.prologue {
+            Some(prologue) => prologue(&cpu.capabilities, case, inputs, &pool)?,
+            None => Vec::new(),
+        };
+        let earlier_bytes = earlier.iter().fold(Bytes(0), |sum, t| sum + t.spec.bytes());
         let before = crate::device::memory::AllocatorReading::now().live;
         let body = (self.build)(&cpu.capabilities, case, &pool)?;
         let workspace =
             Bytes(crate::device::memory::AllocatorReading::now().live.0.saturating_sub(before.0));
         let slots = cpu.capabilities.buffer_sets(case);
-        let sets = (0..slots).map(|_| Set::new(case, inputs)).collect();
-        let allocated = case.buffer_bytes() + workspace;
+        let sets = (0..slots).map(|_| Set::new(case, inputs, &earlier)).collect();
+        let allocated = case.buffer_bytes() + earlier_bytes + workspace;
         Ok(Box::new(CpuPrepared { pool, body, sets, inputs: inputs.clone(), allocated }))
     }
 }
@@ -86,9 +97,9 @@ struct Set {
 }
 
 impl Set {
-    fn new(case: &Case, inputs: &Inputs) -> Self {
+    fn new(case: &Case, inputs: &Inputs, earlier: &[Tensor]) -> Self {
         let (in_out, read): (Vec<&Tensor>, _) = inputs.tensors.iter().partition(|t| t.spec.in_out);
-        let read = read.into_iter().cloned().collect();
+        let read = read.into_iter().chain(earlier).cloned().collect();
         let mut written: Vec<Tensor> = in_out.into_iter().cloned().collect();
         written.extend(case.results().into_iter().map(Tensor::poisoned));
         Set { read, written }

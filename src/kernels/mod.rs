@@ -15,7 +15,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use cpu::{Args, Body, CpuKernel};
+pub use cpu::{Args, Body, CpuKernel, Prologue};
 
 use crate::device::{Capabilities, Device};
 use crate::error::Result;

@@ -1,5 +1,7 @@
 //! Scaled dot-product attention: `softmax(Q·Kᵀ / √head_dim_qk) · V`, forward, backward and decode.
 
+mod reference;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -79,11 +81,12 @@ impl Attention {
             Pass::Forward | Pass::Decode => 2 * pairs * (qk + v),
             Pass::Backward => 2 * pairs * (3 * qk + 2 * v),
         };
-        let moved = self.operands(precision, pass).into_iter().chain(self.results(precision, pass));
-        // The log-sum-exp that a forward pass may write is not part of its least work.
-        let bytes = moved
-            .filter(|spec| pass == Pass::Backward || spec.role != Role::Lse)
-            .fold(Bytes(0), |sum, spec| sum + spec.bytes());
+        let mut moved = self.operands(precision, pass);
+        moved.extend(self.results(precision, pass));
+        if pass == Pass::Backward {
+            moved.extend(self.saved(precision));
+        }
+        let bytes = moved.iter().fold(Bytes(0), |sum, spec| sum + spec.bytes());
         Cost { flops: Flops(flops), bytes }
     }
 
@@ -174,6 +177,30 @@ impl Attention {
         }
     }
 
+    /// What a forward pass saves for the backward pass: the output in the precision's output dtype and the natural
+    /// log-sum-exp of each row's scaled scores, f32 `[batch, heads, seq_q]`.
+    pub fn saved(&self, precision: Precision) -> [TensorSpec; 2] {
+        let rows = [self.batch, self.heads, self.seq_q];
+        [
+            TensorSpec::new(
+                Role::Out,
+                precision.output,
+                &[rows[0], rows[1], rows[2], self.head_dim_v],
+            ),
+            TensorSpec::new(Role::Lse, DType::F32, &rows),
+        ]
+    }
+
+    /// Query heads that share one KV head.
+    pub fn group(&self) -> usize {
+        self.heads / self.kv_heads
+    }
+
+    /// The factor of the scores, `1/√head_dim_qk`.
+    pub fn scale(&self) -> f64 {
+        1.0 / (self.head_dim_qk as f64).sqrt()
+    }
+
     /// Standard normal operands, as of activations after a normalization.
     pub fn inputs(&self, precision: Precision, pass: Pass, seed: u64) -> Inputs {
         let make = |(i, spec)| random::normal(spec, seed, i, 1.0);
@@ -184,13 +211,12 @@ impl Attention {
     /// See [`super::Case::expected`].
     pub fn expected(
         &self,
-        _precision: Precision,
-        _pass: Pass,
-        _inputs: &Inputs,
-        _threads: usize,
+        precision: Precision,
+        pass: Pass,
+        inputs: &Inputs,
+        threads: usize,
     ) -> Expected {
-        let _ = DType::F64;
-        unreachable!("HELPER: attention")
+        reference::expected(self, precision, pass, inputs, threads)
     }
 }
 
