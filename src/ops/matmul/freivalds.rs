@@ -39,13 +39,11 @@ pub(super) fn deviation(
                 let scale = sum * scale / (p.n as f64).sqrt() + 3.0 * output * norm;
                 error / (scale / tolerance).max(1e-30)
             };
-            // Not `max`, which would drop a NaN.
-            if !(deviation <= worst) {
-                worst = deviation;
+            // `max` alone would drop a NaN.
+            if deviation.is_nan() {
+                return deviation;
             }
-            if worst.is_nan() {
-                return worst;
-            }
+            worst = worst.max(deviation);
         }
     }
     worst
