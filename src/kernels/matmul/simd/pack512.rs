@@ -6,6 +6,10 @@ use std::arch::x86_64::*;
 use half::bf16;
 
 use super::pack::{Side, Source, Words};
+use super::tile::prefetch;
+
+/// Rows that are asked for ahead: strides as wide as a row of an operand are beyond the hardware's prefetchers.
+const AHEAD: usize = 12;
 
 /// Stores of whole vectors at every step of k, of which a narrow panel's next step overwrites the rest: this is why a panel
 /// needs slack behind it.
@@ -109,6 +113,7 @@ unsafe fn interleave<T, const PER_WORD: usize>(
             for i in 0..PER_WORD {
                 let k = w * PER_WORD + i;
                 if k < s.depth {
+                    prefetch(s.start.wrapping_add((k + AHEAD) * s.k_stride + lane));
                     // SAFETY: row k, and within it the lanes of the mask, belong to the source.
                     let x = unsafe { row::<T, PER_WORD>(mask, s.start.add(k * s.k_stride + lane)) };
                     let shift = _mm_cvtsi32_si128((i * 32 / PER_WORD) as i32);
@@ -142,6 +147,7 @@ unsafe fn transpose(s: Source<u8>, width: usize, to: *mut u32, flip: __m512i) {
                 // SAFETY: the bytes of the mask belong to the source's lane `lane + i`.
                 let line = unsafe {
                     let from = s.start.add((lane + i) * s.lane_stride + 4 * w);
+                    prefetch(from.wrapping_add(128));
                     _mm512_maskz_loadu_epi8(mask, from.cast())
                 };
                 *x = _mm512_xor_si512(line, flip);

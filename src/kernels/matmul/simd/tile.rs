@@ -53,6 +53,9 @@ pub(super) trait Lanes {
     unsafe fn store(sum: Self::V, to: *mut Self::Sum, columns: usize, add: bool);
 }
 
+/// Steps of k that packed panels are asked for ahead.
+const AHEAD: usize = 16;
+
 /// Computes a tile of `M` rows and `N` vectors.
 ///
 /// # Safety
@@ -81,6 +84,13 @@ pub(super) unsafe fn tile<L: Lanes, const M: usize, const N: usize, const PACKED
         }
         for _ in 0..t.depth {
             let mut y = [L::zero(); N];
+            if PACKED {
+                // The panel of A streams from L2, as does that of B, which L1 is too small for: ask for both in time.
+                for j in (0..N * L::LANES).step_by(16) {
+                    prefetch(b.wrapping_add(AHEAD * t.b_stride + j));
+                }
+                prefetch(a.wrapping_add(AHEAD * M));
+            }
             for (j, y) in y.iter_mut().enumerate() {
                 *y = L::load(b.add(j * L::LANES));
             }
@@ -137,7 +147,8 @@ pub(super) trait Engine: 'static {
     unsafe fn tile(rows: usize, vectors: usize, packed: bool, t: &Tile<Self::Sum>);
 }
 
-/// Makes an [`Engine`] of a [`Lanes`]: `engine!(name, lanes, MR = 12, vectors = 2, rows 1 2 …; "features")`.
+/// Makes an [`Engine`] of a [`Lanes`]: its name, the lanes, vectors of a tile, all numbers of rows up to the most, that most,
+/// and the target features.
 macro_rules! engine {
     ($(#[$doc:meta])* $name:ident, $lanes:ty, $vectors:literal, [$($rows:literal)*], $mr:literal
         $(, $features:literal)?) => {
@@ -163,7 +174,7 @@ macro_rules! engine {
                     // SAFETY: this function's caller passes on the contract of `tile`.
                     unsafe { super::tile::tile::<$lanes, M, N, PACKED>(t) }
                 }
-                debug_assert!(vectors >= 1 && vectors <= $vectors);
+                debug_assert!((1..=$vectors).contains(&vectors));
                 let wide = vectors > 1;
                 // SAFETY: the trait's contract is that of `tile`, for the sizes that are dispatched on here.
                 unsafe {
