@@ -1,0 +1,63 @@
+//! Packed panels and register tiles, on AVX-512, AVX2 or any processor.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod drive;
+mod pack;
+#[cfg(target_arch = "x86_64")]
+mod pack512;
+mod plan;
+mod portable;
+mod tile;
+
+use super::format::{product, refuses};
+use crate::device::{Isa, Pool};
+use crate::kernels::{Body, CpuKernel};
+use crate::ops::{Case, DType, Precision};
+use drive::body;
+use pack::{PlainF32, WideBf16, WideI8};
+use portable::{PortableF32, PortableI32};
+
+/// `matmul/simd`.
+pub static SIMD: CpuKernel = CpuKernel {
+    id: "matmul/simd",
+    about: "packed panels and register tiles: AVX-512 with bf16 and int8 dot products, AVX2, or portable",
+    provider: "own",
+    refuses,
+    build: |on, case, pool| Ok(build(on.isa, case, pool)),
+    prologue: None,
+};
+
+/// The best path that the instruction set allows for the operands.
+fn build(isa: Isa, case: &Case, pool: &Pool) -> Body {
+    let (p, threads) = (product(case), pool.threads());
+    let narrow = case.precision == Precision::BF16;
+    #[cfg(target_arch = "x86_64")]
+    {
+        use avx2::{Avx2F32, Avx2I16};
+        use avx512::{Avx512Bf16, Avx512F32, Avx512I8};
+        use pack::PairI8;
+        use pack512::{ZmmBf16, ZmmF32, ZmmI8};
+        match case.precision.inputs {
+            DType::F32 if isa.avx512 => return body::<ZmmF32, Avx512F32>(p, narrow, threads),
+            DType::F32 if isa.avx2 => return body::<PlainF32, Avx2F32>(p, narrow, threads),
+            DType::Bf16 if isa.avx512_bf16 => {
+                return body::<ZmmBf16, Avx512Bf16>(p, narrow, threads);
+            }
+            DType::Bf16 if isa.avx512 => return body::<WideBf16, Avx512F32>(p, narrow, threads),
+            DType::Bf16 if isa.avx2 => return body::<WideBf16, Avx2F32>(p, narrow, threads),
+            DType::I8 if isa.avx512_vnni => return body::<ZmmI8, Avx512I8>(p, narrow, threads),
+            DType::I8 if isa.avx2 => return body::<PairI8, Avx2I16>(p, narrow, threads),
+            _ => {}
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = isa;
+    match case.precision.inputs {
+        DType::F32 => body::<PlainF32, PortableF32>(p, narrow, threads),
+        DType::Bf16 => body::<WideBf16, PortableF32>(p, narrow, threads),
+        _ => body::<WideI8, PortableI32>(p, narrow, threads),
+    }
+}
