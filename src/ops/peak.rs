@@ -229,11 +229,11 @@ impl Probe {
         vec![TensorSpec::new(Role::Stream, dtype, &[len])]
     }
 
-    /// Random operands: streams N(0, 1); of the arithmetic probe integers, accumulators within ±64, a in 1..=8, b within ±8
+    /// Random operands: streams N(0, 1); of the arithmetic probe integers, accumulators within ±63, a in 1..=8, b within ±8
     /// and not 0.
     pub fn inputs(&self, precision: Precision, seed: u64) -> Inputs {
         let make = |(i, spec): (u32, TensorSpec)| match (self.kind, i) {
-            (ProbeKind::Fma, 0) => integers(spec, seed, i, |bits| (bits % 129) as i8 - 64),
+            (ProbeKind::Fma, 0) => integers(spec, seed, i, |bits| (bits % 127) as i8 - 63),
             (ProbeKind::Fma, 1) => integers(spec, seed, i, |bits| (bits % 8) as i8 + 1),
             (ProbeKind::Fma, _) => integers(spec, seed, i, |bits| {
                 let magnitude = (bits % 8) as i8 + 1;

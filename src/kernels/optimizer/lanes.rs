@@ -40,41 +40,44 @@ pub unsafe trait Lanes: Copy {
     unsafe fn xor(self, other: Self) -> Self;
 }
 
-/// Eight lanes in the instructions that every target of the build has; any processor.
+/// `N` lanes in the instructions that every target of the build has; any processor.
 #[derive(Clone, Copy)]
-pub struct Portable([f32; 8]);
+pub struct Wide<const N: usize>(pub [f32; N]);
 
-impl Portable {
+/// What portable loops are written in: two SSE registers, for instance.
+pub type Portable = Wide<8>;
+
+impl<const N: usize> Wide<N> {
     #[inline(always)]
     fn zip(self, other: Self, f: impl Fn(f32, f32) -> f32) -> Self {
-        Portable(std::array::from_fn(|i| f(self.0[i], other.0[i])))
+        Wide(std::array::from_fn(|i| f(self.0[i], other.0[i])))
     }
 
     #[inline(always)]
     fn map(self, f: impl Fn(f32) -> f32) -> Self {
-        Portable(self.0.map(f))
+        Wide(self.0.map(f))
     }
 }
 
 // SAFETY: nothing but plain Rust; only the pointers are the caller's promise.
-unsafe impl Lanes for Portable {
-    const N: usize = 8;
+unsafe impl<const N: usize> Lanes for Wide<N> {
+    const N: usize = N;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> Self {
-        Portable([x; 8])
+        Wide([x; N])
     }
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
-        // SAFETY: eight readable elements by the trait's contract.
-        Portable(unsafe { from.cast::<[f32; 8]>().read_unaligned() })
+        // SAFETY: `N` readable elements by the trait's contract.
+        Wide(unsafe { from.cast::<[f32; N]>().read_unaligned() })
     }
 
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
-        // SAFETY: eight writable elements by the trait's contract.
-        unsafe { to.cast::<[f32; 8]>().write_unaligned(self.0) }
+        // SAFETY: `N` writable elements by the trait's contract.
+        unsafe { to.cast::<[f32; N]>().write_unaligned(self.0) }
     }
 
     #[inline(always)]
@@ -88,9 +91,9 @@ unsafe impl Lanes for Portable {
 
     #[inline(always)]
     unsafe fn load_bf16(from: *const half::bf16) -> Self {
-        // SAFETY: eight readable elements by the trait's contract.
-        let bits = unsafe { from.cast::<[u16; 8]>().read_unaligned() };
-        Portable(bits.map(|b| f32::from_bits(u32::from(b) << 16)))
+        // SAFETY: `N` readable elements by the trait's contract.
+        let bits = unsafe { from.cast::<[u16; N]>().read_unaligned() };
+        Wide(bits.map(|b| f32::from_bits(u32::from(b) << 16)))
     }
 
     #[inline(always)]
@@ -100,8 +103,8 @@ unsafe impl Lanes for Portable {
             let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
             (if x.is_nan() { 0x7fc0 } else { rounded }) as u16
         };
-        // SAFETY: eight writable elements by the trait's contract.
-        unsafe { to.cast::<[u16; 8]>().write_unaligned(self.0.map(round)) }
+        // SAFETY: `N` writable elements by the trait's contract.
+        unsafe { to.cast::<[u16; N]>().write_unaligned(self.0.map(round)) }
     }
 
     #[inline(always)]
@@ -132,7 +135,7 @@ unsafe impl Lanes for Portable {
     // `f32::mul_add` would be a slow library call where the target has no FMA.
     #[inline(always)]
     unsafe fn mul_add(self, by: Self, plus: Self) -> Self {
-        Portable(std::array::from_fn(|i| self.0[i] * by.0[i] + plus.0[i]))
+        Wide(std::array::from_fn(|i| self.0[i] * by.0[i] + plus.0[i]))
     }
 
     #[inline(always)]

@@ -9,7 +9,7 @@
 mod constants;
 pub(in crate::kernels) mod lanes;
 #[cfg(target_arch = "x86_64")]
-mod lanes_x86;
+pub(in crate::kernels) mod lanes_x86;
 mod passes;
 mod simd;
 #[cfg(test)]
