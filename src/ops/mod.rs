@@ -10,6 +10,7 @@ pub mod matmul;
 pub mod optimizer;
 pub mod peak;
 pub mod random;
+pub mod sample;
 pub mod tensor;
 
 use std::fmt;
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use attention::Attention;
 pub use dtype::{DType, Precision};
 pub use matmul::{Groups, Matmul, Transpose};
-pub use optimizer::{Rule, Update};
+pub use optimizer::{Hyper, Rule, Update};
 pub use peak::{Probe, ProbeKind};
 pub use tensor::{Expected, ExpectedPart, Inputs, Role, Tensor, TensorSpec};
 
@@ -294,7 +295,8 @@ impl Case {
         match &self.problem {
             Problem::Matmul(p) => p.results(self.precision),
             Problem::Attention(p) => p.results(self.precision, self.pass),
-            Problem::Update(_) | Problem::Peak(_) => Vec::new(),
+            Problem::Update(_) => Vec::new(),
+            Problem::Peak(p) => p.results(self.precision),
         }
     }
 
