@@ -10,7 +10,9 @@ use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use scalemark::device::{CpuDevice, Device};
 use scalemark::kernels::Registry;
-use scalemark::ops::{Attention, Case, Family, Matmul, Pass, Precision, Probe, ProbeKind, Problem, Rule, Update};
+use scalemark::ops::{
+    Attention, Case, Family, Matmul, Pass, Precision, Probe, ProbeKind, Problem, Rule, Update,
+};
 
 /// Wall time whose throughput reads in FLOP/s: criterion's elements are floating-point operations here.
 struct ModelTime(WallTime);
@@ -44,7 +46,12 @@ impl ValueFormatter for ModelTime {
         self.0.formatter().scale_values(typical, values)
     }
 
-    fn scale_throughputs(&self, typical: f64, throughput: &Throughput, values: &mut [f64]) -> &'static str {
+    fn scale_throughputs(
+        &self,
+        typical: f64,
+        throughput: &Throughput,
+        values: &mut [f64],
+    ) -> &'static str {
         let (work, units) = match *throughput {
             Throughput::Elements(flops) => (flops, ["MFLOP/s", "GFLOP/s", "TFLOP/s"]),
             Throughput::Bytes(bytes) => (bytes, ["MB/s", "GB/s", "TB/s"]),
@@ -118,7 +125,8 @@ fn registry(criterion: &mut Criterion<ModelTime>) {
             let id = BenchmarkId::new(kernel.id().0.replace('/', "-"), case.key());
             group.bench_function(id, |bencher| {
                 // Prepared here, so that a filter that leaves this benchmark out leaves its memory alone too.
-                let mut prepared = kernel.prepare(&device, &case, &inputs).expect("the kernel took the case");
+                let mut prepared =
+                    kernel.prepare(&device, &case, &inputs).expect("the kernel took the case");
                 let mut slot = 0;
                 bencher.iter(|| {
                     prepared.launch(black_box(slot)).expect("a launch works");

@@ -54,7 +54,9 @@ impl Peaks {
     /// The arithmetic roof of a case; none for optimizers, whose arithmetic is not what limits them, and for probes.
     pub fn flop_rate(&self, case: &Case) -> Option<FlopRate> {
         match case.problem {
-            Problem::Matmul(_) | Problem::Attention(_) => self.flops.get(&(case.precision.inputs, case.threads)).copied(),
+            Problem::Matmul(_) | Problem::Attention(_) => {
+                self.flops.get(&(case.precision.inputs, case.threads)).copied()
+            }
             Problem::Update(_) | Problem::Peak(_) => None,
         }
     }
@@ -68,10 +70,12 @@ impl Peaks {
         let rate = |kind| self.bytes.get(&(kind, case.threads)).copied();
         match case.problem {
             Problem::Update(update) => rate(pattern(&update)),
-            Problem::Matmul(_) | Problem::Attention(_) => [ProbeKind::Read, ProbeKind::Copy, ProbeKind::Triad]
-                .into_iter()
-                .filter_map(rate)
-                .max_by(|a, b| a.0.total_cmp(&b.0)),
+            Problem::Matmul(_) | Problem::Attention(_) => {
+                [ProbeKind::Read, ProbeKind::Copy, ProbeKind::Triad]
+                    .into_iter()
+                    .filter_map(rate)
+                    .max_by(|a, b| a.0.total_cmp(&b.0))
+            }
             Problem::Peak(_) => None,
         }
     }
@@ -100,10 +104,16 @@ pub fn probes_for(cases: &[Planned], last_level_cache: Bytes) -> Vec<Planned> {
             Problem::Matmul(_) | Problem::Attention(_) => {
                 wanted.push((Probe::arithmetic(case.threads), fma(case.precision.inputs)));
                 let streams = [ProbeKind::Read, ProbeKind::Copy, ProbeKind::Triad];
-                wanted.extend(streams.map(|kind| (Probe::beyond_cache(kind, last_level_cache), Precision::F32)));
+                wanted.extend(
+                    streams
+                        .map(|kind| (Probe::beyond_cache(kind, last_level_cache), Precision::F32)),
+                );
             }
             Problem::Update(update) => {
-                wanted.push((Probe::beyond_cache(pattern(&update), last_level_cache), Precision::F32));
+                wanted.push((
+                    Probe::beyond_cache(pattern(&update), last_level_cache),
+                    Precision::F32,
+                ));
             }
             Problem::Peak(_) => {}
         }
@@ -121,6 +131,8 @@ pub struct Campaign<'a> {
     pub capabilities: &'a Capabilities,
     /// The kernels that take part.
     pub kernels: Vec<&'static dyn Kernel>,
+    /// Whether probes are there for the roofs that they give, and not for their own sake.
+    pub roofs_only: bool,
     /// The worker processes.
     pub processes: Processes,
     /// When a case is measured well enough.
@@ -149,7 +161,12 @@ impl Campaign<'_> {
     ///
     /// # Errors
     /// When the expected answer cannot be shared with the workers (a full disk).
-    pub fn measure(&mut self, planned: &Planned, remaining: usize, skip: &dyn Fn(&str) -> bool) -> Result<Vec<Entry>> {
+    pub fn measure(
+        &mut self,
+        planned: &Planned,
+        remaining: usize,
+        skip: &dyn Fn(&str) -> bool,
+    ) -> Result<Vec<Entry>> {
         let case = planned.case;
         let goal = Goal { budget: self.budget(remaining), ..self.goal };
         let mut outcomes: Vec<(&'static dyn Kernel, Option<Finding>)> = Vec::new();
@@ -161,14 +178,17 @@ impl Campaign<'_> {
                 .map(|reason| reason.into_owned())
                 .or_else(|| self.too_long(&id, &case, &goal));
             match reason {
-                Some(reason) => outcomes.push((kernel, Some(Finding::without_timing(Outcome::Refused(reason))))),
+                Some(reason) => {
+                    outcomes.push((kernel, Some(Finding::without_timing(Outcome::Refused(reason)))))
+                }
                 None => {
                     jobs.push(Job { kernel: id, provider: kernel.provider().to_owned(), case });
                     outcomes.push((kernel, None));
                 }
             }
         }
-        let placement = if case.threads > 1 { (self.placement)() } else { Some("one-core".to_owned()) };
+        let placement =
+            if case.threads > 1 { (self.placement)() } else { Some("one-core".to_owned()) };
         let mut findings = self.measure_jobs(&case, &jobs, &goal)?.into_iter();
         let mut entries = Vec::new();
         for (kernel, refused) in outcomes {
@@ -180,12 +200,19 @@ impl Campaign<'_> {
         Ok(entries)
     }
 
-    /// The kernels that do the op of `case`.
+    /// The kernels that do the op of `case`: those that were asked for, and for a probe that is there for the roof that it
+    /// gives those that could be the fastest, whatever was asked for.
     pub fn taking_part(&self, case: &Case) -> impl Iterator<Item = &'static dyn Kernel> + use<> {
-        let wanted: Vec<&'static dyn Kernel> = Registry::default()
-            .for_case(case)
-            .filter(|k| case.problem.family() == Family::Peak || self.kernels.iter().any(|w| w.id() == k.id()))
-            .collect();
+        let asked = |k: &&'static dyn Kernel| self.kernels.iter().any(|w| w.id() == k.id());
+        let for_roof = self.roofs_only && case.problem.family() == Family::Peak;
+        let has_vectors = self.capabilities.isa.avx2;
+        let roof = |k: &&'static dyn Kernel| {
+            let portable = has_vectors && k.id().0 == "peak/portable";
+            !portable && k.refuses(self.capabilities, case).is_none()
+        };
+        let takes = |k: &&'static dyn Kernel| if for_roof { roof(k) } else { asked(k) };
+        let wanted: Vec<&'static dyn Kernel> =
+            Registry::default().for_case(case).filter(takes).collect();
         wanted.into_iter()
     }
 
@@ -283,8 +310,10 @@ impl Campaign<'_> {
             && share > 1.05
         {
             // A finding about the method, not a record to celebrate.
-            let note = format!("{:.0} % of the measured peak: the method, not the kernel", share * 100.0);
-            timing.note = if timing.note.is_empty() { note } else { format!("{}; {note}", timing.note) };
+            let note =
+                format!("{:.0} % of the measured peak: the method, not the kernel", share * 100.0);
+            timing.note =
+                if timing.note.is_empty() { note } else { format!("{}; {note}", timing.note) };
         }
         self.peaks.learn(&record);
         self.estimator.learn(&record);
@@ -299,7 +328,11 @@ impl Campaign<'_> {
                 iterations: s.iterations,
             })
         });
-        let counters = finding.counters.iter().map(|(name, &value)| Counter { record_id, name: name.clone(), value });
+        let counters = finding.counters.iter().map(|(name, &value)| Counter {
+            record_id,
+            name: name.clone(),
+            value,
+        });
         Some(Entry { samples: samples.collect(), counters: counters.collect(), record })
     }
 }
@@ -311,5 +344,6 @@ impl Campaign<'_> {
 pub fn scratch() -> Result<tempfile::TempDir> {
     let shm = std::path::Path::new("/dev/shm");
     let made = if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() };
-    made.or_else(|_| tempfile::tempdir()).map_err(Error::io("create a temporary folder in", std::env::temp_dir()))
+    made.or_else(|_| tempfile::tempdir())
+        .map_err(Error::io("create a temporary folder in", std::env::temp_dir()))
 }

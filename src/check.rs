@@ -5,7 +5,7 @@ use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::ops::{Case, Expected, ExpectedPart, Inputs, Problem, Role, Tensor};
+use crate::ops::{Case, DType, Expected, ExpectedPart, Inputs, Problem, Role, Tensor};
 use crate::record::Check;
 
 /// The outcome of a check with, where it failed, what was found.
@@ -30,23 +30,33 @@ pub fn check(case: &Case, inputs: &Inputs, expected: &Expected, outputs: &[Tenso
     }
     for tensor in outputs {
         if let Some(index) = first_nan(tensor) {
-            wrong.get_or_insert_with(|| format!("{:?}[{index}] is NaN or was never written", tensor.spec.role));
+            wrong.get_or_insert_with(|| {
+                format!("{:?}[{index}] is NaN or was never written", tensor.spec.role)
+            });
             worst.deviation = f64::NAN;
         }
     }
     if let (Problem::Matmul(product), false, None) = (&case.problem, expected.is_full(), &wrong) {
         let c = outputs.iter().find(|t| t.spec.role == Role::C);
-        let deviation = c.map_or(f64::NAN, |c| product.freivalds(case.precision, inputs, c, inputs.seed));
+        let deviation =
+            c.map_or(f64::NAN, |c| product.freivalds(case.precision, inputs, c, inputs.seed));
         if !(deviation <= expected.tolerance) {
-            wrong = Some(format!("Freivalds' check of the whole product deviates by {deviation:.3e}"));
+            wrong =
+                Some(format!("Freivalds' check of the whole product deviates by {deviation:.3e}"));
         }
         worst.note(deviation);
     }
-    let check =
-        Check { full: expected.is_full(), deviation: worst.deviation, tolerance: expected.tolerance };
+    let check = Check {
+        full: expected.is_full(),
+        deviation: worst.deviation,
+        tolerance: expected.tolerance,
+    };
     if !(check.deviation <= check.tolerance) {
         wrong.get_or_insert_with(|| {
-            format!("{}: deviation {:.3e}, tolerance {:.3e}", worst.place, check.deviation, check.tolerance)
+            format!(
+                "{}: deviation {:.3e}, tolerance {:.3e}",
+                worst.place, check.deviation, check.tolerance
+            )
         });
     }
     Checked { check, wrong }
@@ -71,19 +81,45 @@ impl Worst {
     fn compare(&mut self, part: &ExpectedPart, tensor: &Tensor) {
         if part.entries.is_none() && tensor.spec.len() != part.values.len() {
             self.deviation = f64::NAN;
-            self.place = format!("{:?} has {} entries, not {}", part.role, tensor.spec.len(), part.values.len());
+            self.place = format!(
+                "{:?} has {} entries, not {}",
+                part.role,
+                tensor.spec.len(),
+                part.values.len()
+            );
             return;
         }
+        let index = |i: usize| part.entries.as_ref().map_or(i, |entries| entries[i] as usize);
+        // The common formats without a choice for every entry: large results are compared at the speed of memory.
+        let worst = match tensor.spec.dtype {
+            DType::F32 => {
+                let got = tensor.as_ref::<f32>();
+                self.scan(part, |i| f64::from(got[index(i)]))
+            }
+            DType::Bf16 => {
+                let got = tensor.as_ref::<half::bf16>();
+                self.scan(part, |i| got[index(i)].to_f64())
+            }
+            _ => self.scan(part, |i| tensor.get(index(i))),
+        };
+        if let Some(i) = worst {
+            let (at, want) = (index(i), part.values[i]);
+            self.place = format!("{:?}[{at}] is {:e}, not {want:e}", part.role, tensor.get(at));
+        }
+    }
+
+    /// Takes in the deviations of all entries of a part; the last that was larger than all before it, if any.
+    fn scan(&mut self, part: &ExpectedPart, got: impl Fn(usize) -> f64) -> Option<usize> {
+        let mut worst = None;
         for (i, (&want, &scale)) in part.values.iter().zip(&part.scales).enumerate() {
-            let index = part.entries.as_ref().map_or(i, |entries| entries[i] as usize);
-            let got = tensor.get(index);
-            let error = (got - want).abs();
+            let error = (got(i) - want).abs();
             // An exact match needs no scale, and a scale of 0 forgives nothing.
             let deviation = if error == 0.0 { 0.0 } else { error / scale };
             if self.note(deviation) {
-                self.place = format!("{:?}[{index}] is {got:e}, not {want:e}", part.role);
+                worst = Some(i);
             }
         }
+        worst
     }
 }
 
@@ -211,7 +247,12 @@ mod tests {
 
     #[test]
     fn one_nan_among_unsampled_entries_is_wrong() {
-        let part = ExpectedPart { role: Role::Out, entries: Some(vec![0]), values: vec![1.0], scales: vec![1.0] };
+        let part = ExpectedPart {
+            role: Role::Out,
+            entries: Some(vec![0]),
+            values: vec![1.0],
+            scales: vec![1.0],
+        };
         let sampled = Expected { tolerance: 1e-6, parts: vec![part] };
         assert_eq!(run(&sampled, &output([1.0, 9.0, 9.0, 9.0])).wrong, None);
         assert!(run(&sampled, &output([1.0, 9.0, f32::NAN, 9.0])).wrong.is_some());
@@ -230,7 +271,12 @@ mod tests {
         let path = folder.path().join("expected");
         let mut answer = expected();
         let entries = Some(vec![3, 1, 2]);
-        answer.parts.push(ExpectedPart { role: Role::DK, entries, values: vec![1.0; 3], scales: vec![2.0; 3] });
+        answer.parts.push(ExpectedPart {
+            role: Role::DK,
+            entries,
+            values: vec![1.0; 3],
+            scales: vec![2.0; 3],
+        });
         save_expected(&path, &answer).unwrap();
         assert_eq!(load_expected(&path).unwrap(), answer);
         std::fs::write(&path, b"smexpct1 cut").unwrap();

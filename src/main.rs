@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 #[global_allocator]
-static ALLOCATOR: scalemark::device::memory::CountingAllocator = scalemark::device::memory::CountingAllocator;
+static ALLOCATOR: scalemark::device::memory::CountingAllocator =
+    scalemark::device::memory::CountingAllocator;
 
 fn main() -> ExitCode {
     match scalemark::cmd::main() {
@@ -24,9 +25,11 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// The error and its causes in one line; a cause that the error's own text ends with is not said twice.
 fn explain(error: &anyhow::Error) -> String {
-    error.chain().map(|cause| cause.to_string()).fold(String::new(), |text, cause| match text.is_empty() {
-        true => cause,
-        false if text.ends_with(&cause) => text,
-        false => format!("{text}: {cause}"),
+    error.chain().map(|cause| cause.to_string()).fold(String::new(), |text, cause| {
+        match text.is_empty() {
+            true => cause,
+            false if text.ends_with(&cause) => text,
+            false => format!("{text}: {cause}"),
+        }
     })
 }

@@ -23,7 +23,18 @@ fn error(args: &[&str]) -> String {
 /// A small run into `folder`.
 fn small_run(folder: &Path, more: &[&str]) -> Output {
     let out = folder.to_str().unwrap();
-    let mut args = vec!["run", "-m", "24,40", "--budget", "60ms", "--processes", "2", "--no-peaks", "--out", out];
+    let mut args = vec![
+        "run",
+        "-m",
+        "24,40",
+        "--budget",
+        "60ms",
+        "--processes",
+        "2",
+        "--no-peaks",
+        "--out",
+        out,
+    ];
     args.extend(more);
     scalemark(&args)
 }
@@ -38,7 +49,10 @@ fn a_run_leaves_a_whole_folder_and_says_where() {
         assert!(run.join(file).is_file(), "no {file}");
     }
     let printed = text(&out.stdout);
-    assert!(printed.contains("matmul/simd") && printed.contains(run.to_str().unwrap()), "{printed}");
+    assert!(
+        printed.contains("matmul/simd") && printed.contains(run.to_str().unwrap()),
+        "{printed}"
+    );
     let csv = std::fs::read_to_string(run.join("records.csv")).unwrap();
     assert!(csv.lines().any(|l| l.contains("matmul/naive") && l.contains("measured")), "{csv}");
     assert!(!csv.contains("wrong") && !csv.contains("failed"), "{csv}");
@@ -118,7 +132,8 @@ fn a_dry_run_measures_nothing_and_writes_nothing() {
 
 #[test]
 fn verify_is_right_on_a_few_awkward_sizes() {
-    let out = scalemark(&["verify", "-m", "1,17,65", "--dtype", "f32,bf16,int8", "--threads", "1,2"]);
+    let out =
+        scalemark(&["verify", "-m", "1,17,65", "--dtype", "f32,bf16,int8", "--threads", "1,2"]);
     assert_eq!(out.status.code(), Some(0), "{}{}", text(&out.stdout), text(&out.stderr));
     assert!(text(&out.stdout).contains(" 0 wrong, 0 failed"), "{}", text(&out.stdout));
 }
@@ -153,7 +168,17 @@ fn an_interrupt_keeps_what_was_measured_and_a_resume_goes_on() {
     let run = folder.path().join("run");
     let out = run.to_str().unwrap();
     let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("scalemark"))
-        .args(["run", "-m", "24,32,40,48", "--kernel", "matmul/naive", "--budget", "400ms", "--precision", "0.01%"])
+        .args([
+            "run",
+            "-m",
+            "24,32,40,48",
+            "--kernel",
+            "matmul/naive",
+            "--budget",
+            "400ms",
+            "--precision",
+            "0.01%",
+        ])
         .args(["--no-peaks", "--out", out])
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())

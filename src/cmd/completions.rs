@@ -6,7 +6,9 @@ use clap::CommandFactory;
 
 /// Options of `completions`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  scalemark completions bash > ~/.local/share/bash-completion/completions/scalemark")]
+#[command(
+    after_help = "Example:\n  scalemark completions bash > ~/.local/share/bash-completion/completions/scalemark"
+)]
 pub struct Args {
     /// The shell
     shell: clap_complete::Shell,

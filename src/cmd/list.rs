@@ -61,7 +61,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let planned = args.selection.cases(capabilities.threads)?;
     let kernels = args.selection.kernels(&Registry::default())?;
     let estimator = args.estimate.then(|| Estimator::nominal(&capabilities));
-    let rows: Vec<Row> = planned.iter().map(|p| row(p, &kernels, &capabilities, estimator.as_ref())).collect();
+    let rows: Vec<Row> =
+        planned.iter().map(|p| row(p, &kernels, &capabilities, estimator.as_ref())).collect();
     let out = if args.json { serde_json::to_string_pretty(&rows)? } else { table(&rows) };
     std::io::Write::write_all(&mut std::io::stdout(), format!("{out}\n").as_bytes())?;
     Ok(ExitCode::SUCCESS)
@@ -104,9 +105,18 @@ fn row(
 fn table(rows: &[Row]) -> String {
     use crate::units::{Bytes, Flops};
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["case", "flops", "least bytes", "memory", "kernels"]);
+    table.load_preset(presets::NOTHING).set_header([
+        "case",
+        "flops",
+        "least bytes",
+        "memory",
+        "kernels",
+    ]);
     for column in [1, 2, 3] {
-        table.column_mut(column).expect("the header has five columns").set_cell_alignment(CellAlignment::Right);
+        table
+            .column_mut(column)
+            .expect("the header has five columns")
+            .set_cell_alignment(CellAlignment::Right);
     }
     let mut refusals: Vec<(String, Vec<String>)> = Vec::new();
     for row in rows {
@@ -139,7 +149,8 @@ fn table(rows: &[Row]) -> String {
     if !refusals.is_empty() {
         out.push_str("; (refused) because:");
         for (reason, cases) in refusals {
-            let on = if cases.len() == 1 { cases[0].clone() } else { format!("{} cases", cases.len()) };
+            let on =
+                if cases.len() == 1 { cases[0].clone() } else { format!("{} cases", cases.len()) };
             out.push_str(&format!("\n  {reason} — {on}"));
         }
     }

@@ -7,10 +7,9 @@ use super::run::spawns;
 use crate::campaign::{self, Campaign, Peaks};
 use crate::device::cpu::detect_capabilities;
 use crate::kernels::Registry;
-use crate::ops::{Case, DType, Precision, Probe, ProbeKind, Problem};
-use crate::plan::Planned;
+use crate::ops::{DType, ProbeKind, Problem};
 use crate::plan::estimate::Estimator;
-use crate::plan::suite::Suite;
+use crate::plan::suite::{self, Suite};
 use crate::record::Record;
 use crate::worker::Processes;
 
@@ -29,6 +28,7 @@ fn measured() -> anyhow::Result<Vec<(String, String)>> {
     let mut campaign = Campaign {
         capabilities: &capabilities,
         kernels: Registry::default().kernels().collect(),
+        roofs_only: true,
         processes: Processes::new(spawns(&capabilities)?, 1),
         goal: Suite::Quick.goal(),
         deadline: None,
@@ -40,11 +40,9 @@ fn measured() -> anyhow::Result<Vec<(String, String)>> {
         next_record: 1,
         scratch: campaign::scratch()?,
     };
-    let mut counts = vec![1, capabilities.threads];
-    counts.dedup();
     let mut rows = Vec::new();
-    for case in probes(&counts, &capabilities) {
-        let entries = campaign.measure(&Planned::bare(case), 1, &|_| false)?;
+    for probe in suite::probes(capabilities.threads) {
+        let entries = campaign.measure(&probe, 1, &|_| false)?;
         let best = entries
             .iter()
             .map(|e| &e.record)
@@ -55,21 +53,6 @@ fn measured() -> anyhow::Result<Vec<(String, String)>> {
         }
     }
     Ok(rows)
-}
-
-fn probes(counts: &[usize], capabilities: &crate::device::Capabilities) -> Vec<Case> {
-    let mut cases = Vec::new();
-    for &threads in counts {
-        for precision in [Precision::F32, Precision::BF16_F32, Precision::INT8] {
-            let probe = Problem::Peak(Probe::arithmetic(threads));
-            cases.push(Case { threads, ..Case::new(probe, precision) });
-        }
-        for kind in ProbeKind::ALL.into_iter().filter(|kind| *kind != ProbeKind::Fma) {
-            let probe = Problem::Peak(Probe::beyond_cache(kind, capabilities.last_level_cache));
-            cases.push(Case { threads, ..Case::new(probe, Precision::F32) });
-        }
-    }
-    cases
 }
 
 fn launch(record: &Record) -> f64 {
@@ -86,8 +69,19 @@ fn row(record: &Record) -> Option<(String, String)> {
         ProbeKind::Fma => record.flop_rate()?.to_string(),
         _ => record.byte_rate()?.to_string(),
     };
-    let dtype = if probe.kind == ProbeKind::Fma { format!(" {}", record.case.precision.inputs) } else { String::new() };
-    let threads = if record.case.threads == 1 { "1 thread".into() } else { format!("{} threads", record.case.threads) };
+    let dtype = if probe.kind == ProbeKind::Fma {
+        format!(" {}", record.case.precision.inputs)
+    } else {
+        String::new()
+    };
+    let threads = if record.case.threads == 1 {
+        "1 thread".into()
+    } else {
+        format!("{} threads", record.case.threads)
+    };
     let width = record.timing()?.relative_half_width() * 100.0;
-    Some((format!("{}{dtype}, {threads}", probe.kind.name()), format!("{rate} ± {width:.1} %, {}", record.kernel)))
+    Some((
+        format!("{}{dtype}, {threads}", probe.kind.name()),
+        format!("{rate} ± {width:.1} %, {}", record.kernel),
+    ))
 }

@@ -18,8 +18,11 @@ impl Progress {
     pub fn new(total: usize) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(total as u64);
-            let style = "{bar:30.cyan/blue} {pos}/{len} {elapsed} elapsed, about {eta} left  {wide_msg}";
-            bar.set_style(ProgressStyle::with_template(style).expect("the template is well-formed"));
+            let style =
+                "{bar:30.cyan/blue} {pos}/{len} {elapsed} elapsed, about {eta} left  {wide_msg}";
+            bar.set_style(
+                ProgressStyle::with_template(style).expect("the template is well-formed"),
+            );
             bar.enable_steady_tick(Duration::from_millis(500));
             bar
         });
@@ -40,7 +43,12 @@ impl Progress {
             Some(bar) => bar.inc(1),
             None => {
                 let elapsed = self.start.elapsed().as_secs();
-                eprintln!("[{:>w$}/{} {elapsed:>3} s] {line}", self.done, self.total, w = self.total.to_string().len());
+                eprintln!(
+                    "[{:>w$}/{} {elapsed:>3} s] {line}",
+                    self.done,
+                    self.total,
+                    w = self.total.to_string().len()
+                );
             }
         }
     }

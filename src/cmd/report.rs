@@ -47,7 +47,9 @@ pub fn make(folder: &Path) -> anyhow::Result<Vec<crate::record::Record>> {
         let (a, b, p, p_low, p_high) = (fit.a, fit.b, fit.p, fit.p_low, fit.p_high);
         Some(Law { a, b, p, p_low, p_high, max_relative_error: fit.max_relative_error })
     };
-    let bends = |points: &[(f64, f64)]| bends(points).iter().map(|bend| (bend.n_left, bend.n_right)).collect();
+    let bends = |points: &[(f64, f64)]| {
+        bends(points).iter().map(|bend| (bend.n_left, bend.n_right)).collect()
+    };
     let facts = facts(&run.machine);
     let command = run.machine["software"]["command"].as_str().unwrap_or("scalemark run").to_owned();
     let input = ReportInput {
@@ -76,7 +78,8 @@ fn facts(machine: &Value) -> Vec<(String, String)> {
         rows.extend(value.filter(|v| !v.is_empty()).map(|v| (label.to_owned(), v)));
     };
     add("measured", text(&machine["started"]));
-    let architecture = text(&hardware["microarchitecture"]).map_or(String::new(), |a| format!(" ({a})"));
+    let architecture =
+        text(&hardware["microarchitecture"]).map_or(String::new(), |a| format!(" ({a})"));
     add("processor", text(&hardware["model_name"]).map(|name| name + &architecture));
     add("CPUs", text(&hardware["logical_cpus"]));
     add("memory", hardware["memory"].as_u64().map(|b| Bytes(b).to_string()));
@@ -85,9 +88,14 @@ fn facts(machine: &Value) -> Vec<(String, String)> {
     add("kernel", text(&software["kernel"]));
     add("governor", text(&software["governor"]));
     add("compiler", text(&software["rustc"]));
-    let commit = text(&software["git_commit"]).map_or(String::new(), |commit| format!(" at commit {commit}"));
-    let dirty = if software["git_dirty"].as_bool() == Some(true) { ", with local changes" } else { "" };
-    add("scalemark", text(&software["scalemark"]).map(|version| format!("{version}{commit}{dirty}")));
+    let commit = text(&software["git_commit"])
+        .map_or(String::new(), |commit| format!(" at commit {commit}"));
+    let dirty =
+        if software["git_dirty"].as_bool() == Some(true) { ", with local changes" } else { "" };
+    add(
+        "scalemark",
+        text(&software["scalemark"]).map(|version| format!("{version}{commit}{dirty}")),
+    );
     for (provider, facts) in software["libraries"].as_object().into_iter().flatten() {
         add(&format!("library {provider}"), text(facts));
     }

@@ -15,7 +15,7 @@ use crate::campaign::{self, Campaign, Entry, Peaks, probes_for};
 use crate::device::cpu::detect_capabilities;
 use crate::device::machine::{DetectOptions, Machine};
 use crate::device::pool::affinity;
-use crate::device::{Capabilities, placement};
+use crate::device::{Capabilities, memory, placement};
 use crate::kernels::{Registry, baseline};
 use crate::measure::Goal;
 use crate::plan::Planned;
@@ -147,7 +147,8 @@ fn start(args: &Args, capabilities: &Capabilities) -> anyhow::Result<ExitCode> {
     let slug = machine.hardware.id();
     let mut processes = Processes::new(spawns(capabilities)?, order.effort.seed);
     for (provider, facts) in processes.introduce(plan.providers(capabilities)) {
-        let facts: Vec<String> = facts.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let facts: Vec<String> =
+            facts.iter().map(|(name, value)| format!("{name} {value}")).collect();
         machine.software.libraries.insert(provider, facts.join(", "));
     }
     let mut value = serde_json::to_value(&machine)?;
@@ -176,8 +177,10 @@ fn resume(folder: &std::path::Path, capabilities: &Capabilities) -> anyhow::Resu
             machine.differences(&here).join("; ")
         );
     }
-    let order: Order = serde_json::from_value(value["run"]["order"].clone())
-        .with_context(|| format!("{}/machine.json does not say what the run was asked for", folder.display()))?;
+    let order: Order =
+        serde_json::from_value(value["run"]["order"].clone()).with_context(|| {
+            format!("{}/machine.json does not say what the run was asked for", folder.display())
+        })?;
     let plan = Plan::new(&order, capabilities)?;
     let processes = Processes::new(spawns(capabilities)?, order.effort.seed);
     go(plan, capabilities, processes, writer, &before)
@@ -192,6 +195,7 @@ struct Plan {
     suite: String,
     time_limit: Option<Duration>,
     seed: u64,
+    roofs_only: bool,
 }
 
 impl Plan {
@@ -199,15 +203,19 @@ impl Plan {
         let suite = order.selection.suite.unwrap_or_default();
         let asked = order.selection.cases(capabilities.threads)?;
         let kernels = order.selection.kernels(&Registry::default())?;
-        let probes =
-            if order.effort.no_peaks { Vec::new() } else { probes_for(&asked, capabilities.last_level_cache) };
+        let probes = if order.effort.no_peaks {
+            Vec::new()
+        } else {
+            probes_for(&asked, capabilities.last_level_cache)
+        };
         let whole_suite = !order.selection.names_a_source() || order.selection.suite.is_some();
         // A budget or precision of the user's own is a wish for care, not for haste.
-        let time_limit = suite
-            .time_limit()
-            .filter(|_| whole_suite && order.effort.budget.is_none() && order.effort.precision.is_none());
+        let time_limit = suite.time_limit().filter(|_| {
+            whole_suite && order.effort.budget.is_none() && order.effort.precision.is_none()
+        });
         // Sizes, models and lists of the user's own deserve more than quick's haste.
-        let base = if whole_suite { suite.goal() } else { crate::plan::suite::Suite::Standard.goal() };
+        let base =
+            if whole_suite { suite.goal() } else { crate::plan::suite::Suite::Standard.goal() };
         Ok(Plan {
             probes: probes.len(),
             cases: crate::plan::merge(probes.into_iter().chain(asked)),
@@ -216,6 +224,7 @@ impl Plan {
             suite: if whole_suite { suite.name().to_owned() } else { "custom".to_owned() },
             time_limit,
             seed: order.effort.seed,
+            roofs_only: !order.selection.op.iter().any(|op| op == "peak"),
         })
     }
 
@@ -223,10 +232,13 @@ impl Plan {
     fn providers(&self, capabilities: &Capabilities) -> Vec<String> {
         let mut seen = HashSet::new();
         let mut providers = Vec::new();
-        for kernel in self.kernels.iter().filter(|k| !seen.contains(k.provider())).collect::<Vec<_>>() {
+        for kernel in
+            self.kernels.iter().filter(|k| !seen.contains(k.provider())).collect::<Vec<_>>()
+        {
             let family = kernel.id().0.split('/').next().unwrap_or_default().to_owned();
             let takes = self.cases.iter().any(|p| {
-                p.case.problem.family().name() == family && kernel.refuses(capabilities, &p.case).is_none()
+                p.case.problem.family().name() == family
+                    && kernel.refuses(capabilities, &p.case).is_none()
             });
             if takes && seen.insert(kernel.provider()) {
                 providers.push(kernel.provider().to_owned());
@@ -244,11 +256,15 @@ impl Plan {
             let kernels: Vec<String> = self
                 .kernels
                 .iter()
-                .filter(|k| k.id().0.starts_with(family) && k.refuses(capabilities, &planned.case).is_none())
+                .filter(|k| {
+                    k.id().0.starts_with(family) && k.refuses(capabilities, &planned.case).is_none()
+                })
                 .map(|k| k.id().0)
                 .collect();
             takers += kernels.len();
-            let guess = |k: &String| estimator.predict(k, &planned.case).launch.0 * 4.0 * self.goal.min_processes as f64;
+            let guess = |k: &String| {
+                estimator.predict(k, &planned.case).launch.0 * 4.0 * self.goal.min_processes as f64
+            };
             launches += kernels.iter().map(|k| guess(k).min(self.goal.budget.0)).sum::<f64>();
             println!("{}  {}", planned.case, kernels.join(" "));
         }
@@ -261,7 +277,8 @@ impl Plan {
             self.goal.budget,
             self.goal.min_processes,
             launches / 1e9,
-            self.time_limit.map_or(takers as f64 * self.goal.budget.secs(), |limit| limit.as_secs_f64())
+            self.time_limit
+                .map_or(takers as f64 * self.goal.budget.secs(), |limit| limit.as_secs_f64())
         );
     }
 }
@@ -272,7 +289,8 @@ impl Plan {
 /// When the path of this binary cannot be found out.
 pub fn spawns(capabilities: &Capabilities) -> anyhow::Result<HashMap<String, Spawn>> {
     let program = std::env::current_exe().context("failed to find the path of this program")?;
-    let providers: HashSet<String> = Registry::default().kernels().map(|k| k.provider().to_owned()).collect();
+    let providers: HashSet<String> =
+        Registry::default().kernels().map(|k| k.provider().to_owned()).collect();
     let spawn = |provider: String| {
         let environment = baseline::environment(&provider, capabilities);
         let spawn = Spawn::scalemark(program.clone(), &provider, environment);
@@ -310,13 +328,17 @@ fn go(
     before: &[Record],
 ) -> anyhow::Result<ExitCode> {
     catch_interrupts();
-    let done: HashSet<(String, String)> = before.iter().map(|r| (r.case.key(), r.kernel.clone())).collect();
+    memory::keep_large_blocks();
+    let done: HashSet<(String, String)> =
+        before.iter().map(|r| (r.case.key(), r.kernel.clone())).collect();
     let cpus = affinity::allowed();
     let start = Instant::now();
-    let placement = || (cpus.len() > 1).then(|| placement::probe(&cpus[..2]).placement.name().to_owned());
+    let placement =
+        || (cpus.len() > 1).then(|| placement::probe(&cpus[..2]).placement.name().to_owned());
     let mut campaign = Campaign {
         capabilities,
         kernels: plan.kernels.clone(),
+        roofs_only: plan.roofs_only,
         processes,
         goal: plan.goal,
         deadline: plan.time_limit.map(|limit| start + limit),
@@ -332,15 +354,17 @@ fn go(
         campaign.peaks.learn(record);
         campaign.estimator.learn(record);
     }
-    let counts: Vec<usize> = plan.cases.iter().map(|p| campaign.taking_part(&p.case).count()).collect();
+    let counts: Vec<usize> =
+        plan.cases.iter().map(|p| campaign.taking_part(&p.case).count()).collect();
     let mut remaining: usize = counts.iter().sum();
     let mut progress = Progress::new(plan.cases.len());
     let mut records = before.to_vec();
     for (planned, count) in plan.cases.iter().zip(counts) {
         let key = planned.case.key();
         progress.now(&key);
-        let entries =
-            campaign.measure(planned, remaining, &|kernel| done.contains(&(key.clone(), kernel.to_owned())))?;
+        let entries = campaign.measure(planned, remaining, &|kernel| {
+            done.contains(&(key.clone(), kernel.to_owned()))
+        })?;
         for Entry { record, samples, counters } in entries {
             writer.append(&record, &samples, &counters)?;
             records.push(record);
@@ -362,7 +386,12 @@ fn go(
     }
     super::report::make(&folder)?;
     print!("{}", report::terminal(&records, super::width()));
-    println!("\n{} records in {:.0} s: {}", records.len(), start.elapsed().as_secs_f64(), folder.display());
+    println!(
+        "\n{} records in {:.0} s: {}",
+        records.len(),
+        start.elapsed().as_secs_f64(),
+        folder.display()
+    );
     if interrupted {
         println!("interrupted; `scalemark run --resume {}` goes on", folder.display());
         return Ok(ExitCode::from(130));

@@ -12,7 +12,9 @@ use crate::check;
 use crate::device::cpu::detect_capabilities;
 use crate::kernels::Registry;
 use crate::measure::{Crew, Job};
-use crate::ops::{Attention, Case, Groups, Matmul, Pass, Precision, Problem, Rule, Transpose, Update};
+use crate::ops::{
+    Attention, Case, Groups, Matmul, Pass, Precision, Problem, Rule, Transpose, Update,
+};
 use crate::plan::select::Selection;
 use crate::plan::{Planned, merge};
 use crate::worker::Processes;
@@ -75,7 +77,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         let expected = scratch.path().join("expected");
         let mut shared = false;
         for kernel in takers {
-            let job = Job { kernel: kernel.id().0, provider: kernel.provider().to_owned(), case: *case };
+            let job =
+                Job { kernel: kernel.id().0, provider: kernel.provider().to_owned(), case: *case };
             let (status, detail, checked) = match kernel.refuses(&capabilities, case) {
                 Some(reason) => ("refused", reason.into_owned(), None),
                 None => {
@@ -121,9 +124,13 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         eprintln!("{line}");
     }
     let count = |status| counts.get(status).copied().unwrap_or(0);
-    let (right, wrong, failed, refused) = (count("right"), count("wrong"), count("failed"), count("refused"));
+    let (right, wrong, failed, refused) =
+        (count("right"), count("wrong"), count("failed"), count("refused"));
     if !args.json {
-        println!("{right} right, {wrong} wrong, {failed} failed, {refused} refused, on {} cases", planned.len());
+        println!(
+            "{right} right, {wrong} wrong, {failed} failed, {refused} refused, on {} cases",
+            planned.len()
+        );
     }
     Ok(if bad.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
@@ -136,7 +143,14 @@ fn awkward(threads: usize) -> Vec<Planned> {
     };
     for precision in [Precision::F32, Precision::BF16, Precision::BF16_F32, Precision::INT8] {
         for transpose in [Transpose::Nn, Transpose::Nt, Transpose::Tn] {
-            for (m, n, k) in [(1, 1, 1), (1, 127, 64), (31, 33, 17), (64, 64, 64), (97, 101, 103), (255, 257, 256)] {
+            for (m, n, k) in [
+                (1, 1, 1),
+                (1, 127, 64),
+                (31, 33, 17),
+                (64, 64, 64),
+                (97, 101, 103),
+                (255, 257, 256),
+            ] {
                 let product = Matmul { transpose, ..Matmul::new(m, n, k) };
                 add(Problem::Matmul(product), precision, Pass::Forward, 1);
                 add(Problem::Matmul(product), precision, Pass::Forward, threads);
@@ -150,7 +164,9 @@ fn awkward(threads: usize) -> Vec<Planned> {
     }
     for precision in [Precision::F32, Precision::BF16] {
         for causal in [true, false] {
-            for (heads, kv_heads, seq, head_dim) in [(1, 1, 1, 1), (2, 2, 67, 64), (4, 2, 129, 80), (8, 1, 64, 128)] {
+            for (heads, kv_heads, seq, head_dim) in
+                [(1, 1, 1, 1), (2, 2, 67, 64), (4, 2, 129, 80), (8, 1, 64, 128)]
+            {
                 let square = Attention { kv_heads, ..Attention::new(heads, seq, head_dim, causal) };
                 add(Problem::Attention(square), precision, Pass::Forward, threads);
                 add(Problem::Attention(square), precision, Pass::Backward, threads);

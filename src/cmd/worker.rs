@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
-use crate::device::{CpuDevice, Device};
+use crate::device::{CpuDevice, Device, memory};
 use crate::kernels::{Registry, baseline};
 use crate::measure::clock::SystemClock;
 use crate::worker;
@@ -28,10 +28,14 @@ pub struct Args {
 /// When the protocol version is another, or a request is none.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.protocol != VERSION {
-        bail!("this build speaks worker protocol {VERSION}, not {}; use builds of the same protocol", args.protocol);
+        bail!(
+            "this build speaks worker protocol {VERSION}, not {}; use builds of the same protocol",
+            args.protocol
+        );
     }
     // What a library prints must not get between the replies: from here on, standard output is standard error.
     let output = replies()?;
+    memory::keep_large_blocks();
     let device = Device::Cpu(CpuDevice::detect(true));
     let libraries = baseline::enter_worker(&args.provider, device.capabilities().threads);
     let clock = SystemClock::new();

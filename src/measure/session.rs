@@ -54,7 +54,13 @@ pub trait Crew {
     /// Makes a job ready in process number `process`; the answer is checked there.
     fn prepare(&mut self, process: usize, job: &Job) -> crate::Result<Reply>;
     /// Takes samples of a job that was prepared there.
-    fn sample(&mut self, process: usize, job: &Job, iterations: u64, count: usize) -> crate::Result<Visit>;
+    fn sample(
+        &mut self,
+        process: usize,
+        job: &Job,
+        iterations: u64,
+        count: usize,
+    ) -> crate::Result<Visit>;
     /// Frees a job; the largest resident set since it was prepared, where known.
     fn release(&mut self, process: usize, job: &Job) -> crate::Result<Option<Bytes>>;
 }
@@ -132,7 +138,8 @@ pub fn measure(
     now: &dyn Fn() -> u64,
     interrupted: &dyn Fn() -> bool,
 ) -> Vec<Finding> {
-    let mut session = Session { crew, goal, now, interrupted, tracks: jobs.iter().map(Track::new).collect() };
+    let mut session =
+        Session { crew, goal, now, interrupted, tracks: jobs.iter().map(Track::new).collect() };
     for process in 0..goal.max_processes {
         if !session.tracks.iter().any(Track::is_open) || interrupted() {
             break;
@@ -163,7 +170,8 @@ impl Session<'_> {
         let mut forward = true;
         let mut rounds = 0;
         while !(self.interrupted)() {
-            let due: Vec<usize> = (0..self.tracks.len()).filter(|&i| self.is_due(process, i, rounds)).collect();
+            let due: Vec<usize> =
+                (0..self.tracks.len()).filter(|&i| self.is_due(process, i, rounds)).collect();
             if due.is_empty() {
                 break;
             }
@@ -227,7 +235,10 @@ impl Session<'_> {
             }
             Ok(Reply::Refused { reason }) => track.ended = Some(Outcome::Refused(reason)),
             Ok(Reply::Failed { reason }) => track.ended = Some(Outcome::Failed(reason)),
-            Ok(other) => track.ended = Some(Outcome::Failed(format!("the worker answered out of turn: {other:?}"))),
+            Ok(other) => {
+                track.ended =
+                    Some(Outcome::Failed(format!("the worker answered out of turn: {other:?}")))
+            }
             Err(error) => {
                 track.fail(error);
                 self.lost(i);
@@ -247,7 +258,9 @@ impl Session<'_> {
         let iterations = (self.goal.slice.0 / track.launch_ns).ceil().clamp(1.0, 1e9) as u64;
         let sample_ns = track.launch_ns * iterations as f64;
         // A turn of about four slices: short enough to take turns often, long enough to be worth a message.
-        let count = (4.0 * self.goal.slice.0 / sample_ns).round().clamp(1.0, self.goal.samples as f64) as usize;
+        let most = self.goal.samples as f64;
+        let count =
+            (4.0 * self.goal.slice.0 / sample_ns).round().clamp(2f64.min(most), most) as usize;
         let start = (self.now)();
         let visit = self.crew.sample(process, track.job, iterations, count);
         let spent = (self.now)() - start;
@@ -351,7 +364,10 @@ impl<'a> Track<'a> {
         let clean = all.len();
         let mut notes = Vec::new();
         if clean < samples {
-            notes.push(format!("{} of {samples} samples waited for a CPU and were left out", samples - clean));
+            notes.push(format!(
+                "{} of {samples} samples waited for a CPU and were left out",
+                samples - clean
+            ));
         }
         if self.allocations > 0 {
             notes.push(format!("{} allocations inside the clock", self.allocations));
@@ -372,11 +388,14 @@ impl<'a> Track<'a> {
 
     fn finish(mut self, rule: &Stopping, interrupted: bool) -> Finding {
         if self.ended.is_none() && self.stop.is_none() {
-            self.stop = Some(if interrupted { StopReason::Interrupted } else { StopReason::Budget });
+            self.stop =
+                Some(if interrupted { StopReason::Interrupted } else { StopReason::Budget });
         }
         let outcome = self.ended.take().or_else(|| self.timing(rule).map(Outcome::Measured));
         let outcome = match outcome {
-            None if !interrupted => Some(Outcome::Failed("no sample was taken within the budget".into())),
+            None if !interrupted => {
+                Some(Outcome::Failed("no sample was taken within the budget".into()))
+            }
             other => other,
         };
         let mut counters = std::mem::take(&mut self.counters);
@@ -444,7 +463,13 @@ mod tests {
             })
         }
 
-        fn sample(&mut self, process: usize, job: &Job, iterations: u64, count: usize) -> crate::Result<Visit> {
+        fn sample(
+            &mut self,
+            process: usize,
+            job: &Job,
+            iterations: u64,
+            count: usize,
+        ) -> crate::Result<Visit> {
             self.log.borrow_mut().push(format!("sample {} {process}", job.kernel));
             assert!(self.prepared[&(process, job.kernel.clone())], "sampled before prepared");
             if self.deadly.contains(&job.kernel.as_str()) {
@@ -453,8 +478,12 @@ mod tests {
             }
             let launch = (self.launch)(&job.kernel, process);
             self.now.set(self.now.get() + launch * iterations * count as u64);
-            let timed =
-                Timed { wall_ns: launch * iterations, cpu_ns: None, run_queue_ns: Some(0), iterations };
+            let timed = Timed {
+                wall_ns: launch * iterations,
+                cpu_ns: None,
+                run_queue_ns: Some(0),
+                iterations,
+            };
             Ok(Visit { samples: vec![timed; count], ..Visit::default() })
         }
 
@@ -475,7 +504,11 @@ mod tests {
 
     fn jobs(kernels: &[(&str, &str)]) -> Vec<Job> {
         let case = Case::new(Problem::Matmul(Matmul::new(4, 4, 4)), Precision::F32);
-        let job = |&(kernel, provider): &(&str, &str)| Job { kernel: kernel.into(), provider: provider.into(), case };
+        let job = |&(kernel, provider): &(&str, &str)| Job {
+            kernel: kernel.into(),
+            provider: provider.into(),
+            case,
+        };
         kernels.iter().map(job).collect()
     }
 
@@ -488,21 +521,26 @@ mod tests {
     ) -> (Vec<Finding>, Vec<String>, u64) {
         let (now, log) = (Cell::new(0), RefCell::new(Vec::new()));
         let mut crew = Scripted { now: &now, log: &log, launch, deadly, prepared: HashMap::new() };
-        let findings = measure(&mut crew, &jobs(kernels), goal, &|| now.get(), &|| log.borrow().len() >= interrupt_after);
+        let findings = measure(&mut crew, &jobs(kernels), goal, &|| now.get(), &|| {
+            log.borrow().len() >= interrupt_after
+        });
         (findings, log.into_inner(), now.get())
     }
 
     #[test]
     fn kernels_take_turns_there_and_back() {
         let (_, log, _) = run(&[("a", "own"), ("b", "blas")], &GOAL, &|_, _| 1000, &[], usize::MAX);
-        let turns: Vec<&str> = log.iter().filter(|l| l.starts_with("sample")).take(4).map(String::as_str).collect();
+        let turns: Vec<&str> =
+            log.iter().filter(|l| l.starts_with("sample")).take(4).map(String::as_str).collect();
         assert_eq!(turns, ["sample a 0", "sample b 0", "sample b 0", "sample a 0"]);
     }
 
     #[test]
     fn equal_processes_stop_after_the_least_number_by_precision() {
         let (findings, log, _) = run(&[("a", "own")], &GOAL, &|_, _| 1000, &[], usize::MAX);
-        let Some(Outcome::Measured(timing)) = &findings[0].outcome else { panic!("{:?}", findings[0].outcome) };
+        let Some(Outcome::Measured(timing)) = &findings[0].outcome else {
+            panic!("{:?}", findings[0].outcome)
+        };
         assert_eq!(timing.stop, StopReason::Precision);
         assert_eq!(timing.processes, 3);
         assert_eq!(timing.median, Nanos(1000.0));
@@ -522,7 +560,9 @@ mod tests {
 
     #[test]
     fn a_settled_kernel_takes_no_part_in_further_processes() {
-        let uneven = |kernel: &str, process: usize| 1000 + if kernel == "b" { 400 * (process as u64 % 2) } else { 0 };
+        let uneven = |kernel: &str, process: usize| {
+            1000 + if kernel == "b" { 400 * (process as u64 % 2) } else { 0 }
+        };
         let (_, log, _) = run(&[("a", "own"), ("b", "own")], &GOAL, &uneven, &[], usize::MAX);
         assert!(log.contains(&"prepare b 3".to_owned()));
         assert!(!log.contains(&"prepare a 3".to_owned()));
@@ -540,13 +580,28 @@ mod tests {
 
     #[test]
     fn a_crash_costs_one_record_and_its_neighbours_go_on_in_a_new_process() {
-        let (findings, log, _) =
-            run(&[("a", "own"), ("bad", "own"), ("c", "blas")], &GOAL, &|_, _| 1000, &["bad"], usize::MAX);
+        let (findings, log, _) = run(
+            &[("a", "own"), ("bad", "own"), ("c", "blas")],
+            &GOAL,
+            &|_, _| 1000,
+            &["bad"],
+            usize::MAX,
+        );
         assert!(matches!(&findings[0].outcome, Some(Outcome::Measured(_))));
-        assert!(matches!(&findings[1].outcome, Some(Outcome::Failed(why)) if why.contains("signal 11")));
+        assert!(
+            matches!(&findings[1].outcome, Some(Outcome::Failed(why)) if why.contains("signal 11"))
+        );
         assert!(matches!(&findings[2].outcome, Some(Outcome::Measured(_))));
-        assert_eq!(log.iter().filter(|l| *l == "prepare a 0").count(), 2, "a is made ready again after the crash");
-        assert_eq!(log.iter().filter(|l| *l == "prepare c 0").count(), 1, "c lives in another process");
+        assert_eq!(
+            log.iter().filter(|l| *l == "prepare a 0").count(),
+            2,
+            "a is made ready again after the crash"
+        );
+        assert_eq!(
+            log.iter().filter(|l| *l == "prepare c 0").count(),
+            1,
+            "c lives in another process"
+        );
     }
 
     #[test]
@@ -559,7 +614,9 @@ mod tests {
     #[test]
     fn an_interrupt_keeps_what_was_measured_and_nothing_else() {
         let (findings, _, _) = run(&[("a", "own"), ("b", "own")], &GOAL, &|_, _| 1000, &[], 3);
-        let Some(Outcome::Measured(timing)) = &findings[0].outcome else { panic!("{:?}", findings[0]) };
+        let Some(Outcome::Measured(timing)) = &findings[0].outcome else {
+            panic!("{:?}", findings[0])
+        };
         assert_eq!(timing.stop, StopReason::Interrupted);
         assert_eq!(findings[1].outcome, None);
     }
@@ -568,7 +625,8 @@ mod tests {
     fn samples_that_waited_for_a_cpu_are_kept_but_left_out_of_the_level() {
         let job = &jobs(&[("a", "own")])[0];
         let mut track = Track::new(job);
-        let timed = |ns, wait| Timed { wall_ns: ns, cpu_ns: None, run_queue_ns: Some(wait), iterations: 1 };
+        let timed =
+            |ns, wait| Timed { wall_ns: ns, cpu_ns: None, run_queue_ns: Some(wait), iterations: 1 };
         track.samples = vec![vec![timed(1000, 0), timed(1000, 0), timed(5000, 4000)]; 3];
         let timing = track.timing(&GOAL.stopping()).unwrap();
         assert_eq!((timing.median, timing.samples), (Nanos(1000.0), 9));

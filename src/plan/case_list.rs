@@ -6,12 +6,34 @@ use std::str::FromStr;
 
 use super::Planned;
 use crate::error::{Error, Result};
-use crate::ops::{Attention, Cache, Case, Groups, Matmul, Pass, Precision, Problem, Regime, Rule, Transpose, Update};
+use crate::ops::{
+    Attention, Cache, Case, Groups, Matmul, Pass, Precision, Problem, Regime, Rule, Transpose,
+    Update,
+};
 
 /// The columns that a case list may have; `op` must be there.
 const COLUMNS: &[&str] = &[
-    "op", "model", "dtype", "pass", "threads", "cache", "transpose", "m", "n", "k", "batch", "heads", "kv_heads",
-    "seq_q", "seq_kv", "head_dim_qk", "head_dim_v", "causal", "params", "groups", "routing_skew",
+    "op",
+    "model",
+    "dtype",
+    "pass",
+    "threads",
+    "cache",
+    "transpose",
+    "m",
+    "n",
+    "k",
+    "batch",
+    "heads",
+    "kv_heads",
+    "seq_q",
+    "seq_kv",
+    "head_dim_qk",
+    "head_dim_v",
+    "causal",
+    "params",
+    "groups",
+    "routing_skew",
 ];
 
 /// Reads a case list. An empty or absent cell takes its default: dtype f32, pass fwd, all `threads`, cache warm, transpose
@@ -25,7 +47,8 @@ pub fn read(path: &Path, threads: usize) -> Result<Vec<Planned>> {
 }
 
 fn parse(input: impl std::io::Read, path: &Path, threads: usize) -> Result<Vec<Planned>> {
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(input);
+    let mut reader =
+        csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(input);
     let at = |error: csv::Error| {
         let line = error.position().map(csv::Position::line);
         Error::format(path, line, error.to_string())
@@ -35,10 +58,18 @@ fn parse(input: impl std::io::Read, path: &Path, threads: usize) -> Result<Vec<P
         if !COLUMNS.contains(&column) {
             let hint = super::select::nearest(column, COLUMNS.iter().map(|c| c.to_string()));
             let known = COLUMNS.join(", ");
-            return Err(Error::format(path, Some(1), format!("unknown column `{column}`{hint}; known are {known}")));
+            return Err(Error::format(
+                path,
+                Some(1),
+                format!("unknown column `{column}`{hint}; known are {known}"),
+            ));
         }
         if header.iter().take(i).any(|c| c == column) {
-            return Err(Error::format(path, Some(1), format!("the column `{column}` stands twice")));
+            return Err(Error::format(
+                path,
+                Some(1),
+                format!("the column `{column}` stands twice"),
+            ));
         }
     }
     if !header.iter().any(|column| column == "op") {
@@ -48,8 +79,10 @@ fn parse(input: impl std::io::Read, path: &Path, threads: usize) -> Result<Vec<P
     for row in reader.records() {
         let row = row.map_err(at)?;
         let line = row.position().map(csv::Position::line);
-        let cells: HashMap<&str, &str> = header.iter().zip(row.iter()).filter(|(_, cell)| !cell.is_empty()).collect();
-        let planned = Cells(cells).planned(threads).map_err(|reason| Error::format(path, line, reason))?;
+        let cells: HashMap<&str, &str> =
+            header.iter().zip(row.iter()).filter(|(_, cell)| !cell.is_empty()).collect();
+        let planned =
+            Cells(cells).planned(threads).map_err(|reason| Error::format(path, line, reason))?;
         if let Some(reason) = planned.case.invalid() {
             return Err(Error::format(path, line, reason));
         }
@@ -66,7 +99,9 @@ struct Cells<'a>(HashMap<&'a str, &'a str>);
 
 impl Cells<'_> {
     fn get<T: FromStr>(&self, column: &str) -> Result<Option<T>, String> {
-        let read = |cell: &&str| cell.parse().map_err(|_| format!("column {column}: `{cell}` makes no sense there"));
+        let read = |cell: &&str| {
+            cell.parse().map_err(|_| format!("column {column}: `{cell}` makes no sense there"))
+        };
         self.0.get(column).map(read).transpose()
     }
 
@@ -75,13 +110,16 @@ impl Cells<'_> {
         match self.get::<usize>(column)? {
             Some(0) => Err(format!("column {column}: a size of 0 leaves nothing to measure")),
             Some(size) => Ok(size),
-            None => default.ok_or_else(|| format!("column {column} is empty, and this op needs it")),
+            None => {
+                default.ok_or_else(|| format!("column {column} is empty, and this op needs it"))
+            }
         }
     }
 
     fn choice<T: clap::ValueEnum>(&self, column: &str, default: T) -> Result<T, String> {
         match self.0.get(column) {
-            Some(cell) => T::from_str(cell, false).map_err(|_| format!("column {column}: unknown value `{cell}`")),
+            Some(cell) => T::from_str(cell, false)
+                .map_err(|_| format!("column {column}: unknown value `{cell}`")),
             None => Ok(default),
         }
     }
@@ -96,14 +134,20 @@ impl Cells<'_> {
         let (problem, precision) = match op {
             "matmul" => {
                 let groups = match self.get::<usize>("groups")? {
-                    Some(experts) => Some(Groups { experts, skew: self.get("routing_skew")?.unwrap_or(0.0) }),
+                    Some(experts) => {
+                        Some(Groups { experts, skew: self.get("routing_skew")?.unwrap_or(0.0) })
+                    }
                     None => None,
                 };
                 let product = Matmul {
                     batch: self.size("batch", Some(1))?,
                     transpose: self.choice("transpose", Transpose::Nn)?,
                     groups,
-                    ..Matmul::new(self.size("m", None)?, self.size("n", None)?, self.size("k", None)?)
+                    ..Matmul::new(
+                        self.size("m", None)?,
+                        self.size("n", None)?,
+                        self.size("k", None)?,
+                    )
                 };
                 (Problem::Matmul(product), precision)
             }
@@ -114,7 +158,8 @@ impl Cells<'_> {
                     batch: self.size("batch", Some(1))?,
                     heads,
                     kv_heads: self.size("kv_heads", Some(heads))?,
-                    seq_q: self.size("seq_q", Some(if pass == Pass::Decode { 1 } else { seq_kv }))?,
+                    seq_q: self
+                        .size("seq_q", Some(if pass == Pass::Decode { 1 } else { seq_kv }))?,
                     seq_kv,
                     head_dim_qk,
                     head_dim_v: self.size("head_dim_v", Some(head_dim_qk))?,
@@ -129,7 +174,10 @@ impl Cells<'_> {
                 }
                 None => {
                     let names = Problem::ops().into_iter().map(|(op, _)| op.to_owned());
-                    return Err(format!("unknown op `{other}`{}", super::select::nearest(other, names)));
+                    return Err(format!(
+                        "unknown op `{other}`{}",
+                        super::select::nearest(other, names)
+                    ));
                 }
             },
         };
@@ -141,7 +189,11 @@ impl Cells<'_> {
             cache: self.choice("cache", Cache::Warm)?,
             regime: Regime::Burst,
         };
-        let models = self.0.get("model").map(|m| m.split(';').map(str::to_owned).collect()).unwrap_or_default();
+        let models = self
+            .0
+            .get("model")
+            .map(|m| m.split(';').map(str::to_owned).collect())
+            .unwrap_or_default();
         Ok(Planned { case, models })
     }
 }

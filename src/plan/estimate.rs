@@ -49,7 +49,11 @@ impl Estimator {
     /// assumed where 512-bit registers may be double-pumped), and 10 GB/s, one thread.
     pub fn nominal(capabilities: &Capabilities) -> Self {
         let flops_per_cycle = if capabilities.isa.avx2 { 32.0 } else { 8.0 };
-        Estimator { flop_rate: FlopRate(flops_per_cycle * 3e9), byte_rate: ByteRate(10e9), known: Vec::new() }
+        Estimator {
+            flop_rate: FlopRate(flops_per_cycle * 3e9),
+            byte_rate: ByteRate(10e9),
+            known: Vec::new(),
+        }
     }
 
     /// Learns from a measured record.
@@ -87,7 +91,8 @@ impl Estimator {
             let work = (known.floor.0 / floor.0).ln().abs();
             work + if known.threads == case.threads { 0.0 } else { 100.0 }
         };
-        let nearest = self.known.iter().filter(alike).min_by(|a, b| distance(a).total_cmp(&distance(b)));
+        let nearest =
+            self.known.iter().filter(alike).min_by(|a, b| distance(a).total_cmp(&distance(b)));
         match nearest {
             Some(known) => Prediction {
                 launch: Nanos(known.launch.0 * floor.0 / known.floor.0),
@@ -152,7 +157,10 @@ mod tests {
         e.learn_launch("matmul/simd", &square(512), Nanos(3e6));
         let better = e.predict("matmul/simd", &square(1024));
         assert_eq!(better.basis, Basis::Measured);
-        assert!((better.launch.0 - 24e6).abs() < 1e5, "eight times the work takes eight times as long: {better:?}");
+        assert!(
+            (better.launch.0 - 24e6).abs() < 1e5,
+            "eight times the work takes eight times as long: {better:?}"
+        );
     }
 
     #[test]

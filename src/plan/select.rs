@@ -7,11 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use super::sizes::Sizes;
 use super::suite::Suite;
-use super::{Planned, case_list, merge};
+use super::{Planned, case_list, merge, suite};
 use crate::error::{Error, Result};
 use crate::kernels::{Kernel, Registry};
 use crate::models::{self, Model, Step};
-use crate::ops::{Attention, Cache, Case, DType, Family, Matmul, Pass, Precision, Problem, Rule, Transpose, Update};
+use crate::ops::{
+    Attention, Cache, Case, DType, Family, Matmul, Pass, Precision, Problem, Rule, Transpose,
+    Update,
+};
 
 /// Which cases, and which kernels on them.
 ///
@@ -93,18 +96,24 @@ pub struct Selection {
 fn combine(lists: &[(&str, Vec<usize>)], zip: bool) -> Result<Vec<Vec<usize>>> {
     if !zip {
         return Ok(lists.iter().fold(vec![Vec::new()], |rows, (_, list)| {
-            let extend = |row: &Vec<usize>| list.iter().map(move |&s| [row.as_slice(), &[s]].concat()).collect::<Vec<_>>();
+            let extend = |row: &Vec<usize>| {
+                list.iter().map(move |&s| [row.as_slice(), &[s]].concat()).collect::<Vec<_>>()
+            };
             rows.iter().flat_map(extend).collect()
         }));
     }
     let longest = lists.iter().map(|(_, list)| list.len()).max().unwrap_or(0);
-    if let Some((name, list)) = lists.iter().find(|(_, list)| list.len() != 1 && list.len() != longest) {
+    if let Some((name, list)) =
+        lists.iter().find(|(_, list)| list.len() != 1 && list.len() != longest)
+    {
         return Err(Error::Usage(format!(
             "--zip pairs lists of equal length, but {name} has {} sizes where another has {longest}",
             list.len()
         )));
     }
-    Ok((0..longest).map(|i| lists.iter().map(|(_, list)| list[i.min(list.len() - 1)]).collect()).collect())
+    Ok((0..longest)
+        .map(|i| lists.iter().map(|(_, list)| list[i.min(list.len() - 1)]).collect())
+        .collect())
 }
 
 impl Selection {
@@ -114,9 +123,13 @@ impl Selection {
     /// When an op, model, dtype or size is unknown or makes no sense, or nothing is left to measure.
     pub fn cases(&self, hardware_threads: usize) -> Result<Vec<Planned>> {
         if let Some(zero) = self.threads.iter().find(|&&t| t == 0 || t > 4096) {
-            return Err(Error::Usage(format!("--threads {zero} makes no sense; use 1 to {hardware_threads}")));
+            return Err(Error::Usage(format!(
+                "--threads {zero} makes no sense; use 1 to {hardware_threads}"
+            )));
         }
-        let by_hand = self.m.is_some() || self.params.is_some() || (self.seq.is_some() && self.model.is_empty());
+        let by_hand = self.m.is_some()
+            || self.params.is_some()
+            || (self.seq.is_some() && self.model.is_empty());
         let (source, cases) = if let Some(file) = &self.cases {
             ("the case list", case_list::read(file, hardware_threads)?)
         } else if by_hand {
@@ -124,7 +137,11 @@ impl Selection {
         } else if !self.model.is_empty() {
             ("the models", self.of_models(hardware_threads)?)
         } else {
-            ("the suite", self.suite.unwrap_or_default().cases(hardware_threads))
+            let mut cases = self.suite.unwrap_or_default().cases(hardware_threads);
+            if self.op.iter().any(|op| op == "peak") {
+                cases.extend(suite::probes(hardware_threads));
+            }
+            ("the suite", cases)
         };
         self.filtered(cases, source)
     }
@@ -167,14 +184,17 @@ impl Selection {
     /// When a pattern matches no kernel; names the nearest.
     pub fn kernels(&self, registry: &Registry) -> Result<Vec<&'static dyn Kernel>> {
         let patterns = self.kernel.iter().map(|text| {
-            glob::Pattern::new(text).map_err(|e| Error::Usage(format!("--kernel {text} is no pattern: {e}")))
+            glob::Pattern::new(text)
+                .map_err(|e| Error::Usage(format!("--kernel {text} is no pattern: {e}")))
         });
         let patterns = patterns.collect::<Result<Vec<_>>>()?;
         for pattern in &patterns {
             if !registry.kernels().any(|k| pattern.matches(&k.id().0)) {
                 let names = registry.kernels().map(|k| k.id().0);
                 let hint = nearest(pattern.as_str(), names);
-                return Err(Error::Usage(format!("unknown kernel `{pattern}`{hint}; `scalemark list` names them all")));
+                return Err(Error::Usage(format!(
+                    "unknown kernel `{pattern}`{hint}; `scalemark list` names them all"
+                )));
             }
         }
         let wanted = |k: &&'static dyn Kernel| {
@@ -184,13 +204,19 @@ impl Selection {
     }
 
     fn check_ops(&self) -> Result<()> {
-        let names: Vec<&str> =
-            Problem::ops().into_iter().map(|(op, _)| op).chain(Family::ALL.map(Family::name)).collect();
+        let names: Vec<&str> = Problem::ops()
+            .into_iter()
+            .map(|(op, _)| op)
+            .chain(Family::ALL.map(Family::name))
+            .collect();
         match self.op.iter().find(|op| !names.contains(&op.as_str())) {
             None => Ok(()),
             Some(op) => {
                 let hint = nearest(op, names.iter().map(|s| s.to_string()));
-                Err(Error::Usage(format!("unknown op `{op}`{hint}; known are {}", unique(&names).join(", "))))
+                Err(Error::Usage(format!(
+                    "unknown op `{op}`{hint}; known are {}",
+                    unique(&names).join(", ")
+                )))
             }
         }
     }
@@ -201,12 +227,17 @@ impl Selection {
 
     /// A case at every thread count and cache state that was asked for.
     fn varied(&self, planned: Planned) -> Vec<Planned> {
-        let or = |asked: &[usize], own: usize| if asked.is_empty() { vec![own] } else { asked.to_vec() };
-        let caches = if self.cache.is_empty() { vec![planned.case.cache] } else { self.cache.clone() };
+        let or =
+            |asked: &[usize], own: usize| if asked.is_empty() { vec![own] } else { asked.to_vec() };
+        let caches =
+            if self.cache.is_empty() { vec![planned.case.cache] } else { self.cache.clone() };
         let mut out = Vec::new();
         for threads in or(&self.threads, planned.case.threads) {
             for &cache in &caches {
-                out.push(Planned { case: Case { threads, cache, ..planned.case }, models: planned.models.clone() });
+                out.push(Planned {
+                    case: Case { threads, cache, ..planned.case },
+                    models: planned.models.clone(),
+                });
             }
         }
         out
@@ -219,7 +250,9 @@ impl Selection {
         let step = if case.has_pass() { case.pass } else { Pass::Backward };
         let pass = self.pass.is_empty() || self.pass.contains(&step);
         // `--dtype bf16` wants AdamW in bf16 whatever its state; `--dtype bf16+f32` is exact.
-        let same = |p: &Precision| *p == case.precision || *p == Precision { state: None, ..case.precision };
+        let same = |p: &Precision| {
+            *p == case.precision || *p == Precision { state: None, ..case.precision }
+        };
         op && pass && (precisions.is_empty() || precisions.iter().any(same))
     }
 
@@ -232,14 +265,22 @@ impl Selection {
 
     fn by_hand(&self, threads: usize) -> Result<Vec<Planned>> {
         let precisions = self.precisions()?;
-        let or_f32 = |default: &[Precision]| if precisions.is_empty() { default.to_vec() } else { precisions.clone() };
+        let or_f32 = |default: &[Precision]| {
+            if precisions.is_empty() { default.to_vec() } else { precisions.clone() }
+        };
         let batch = self.sizes(&self.batch, 1)?;
         let mut cases = Vec::new();
         if self.m.is_some() {
             let m = self.sizes(&self.m, 0)?;
             let (n, k) = (self.sizes(&self.n, 0)?, self.sizes(&self.k, 0)?);
-            let transposes = if self.transpose.is_empty() { vec![Transpose::Nn] } else { self.transpose.clone() };
-            for row in combine(&[("-m", m), ("-n", n), ("-k", k), ("--batch", batch.clone())], self.zip)? {
+            let transposes = if self.transpose.is_empty() {
+                vec![Transpose::Nn]
+            } else {
+                self.transpose.clone()
+            };
+            for row in
+                combine(&[("-m", m), ("-n", n), ("-k", k), ("--batch", batch.clone())], self.zip)?
+            {
                 let as_m = |size: usize| if size == 0 { row[0] } else { size };
                 for &transpose in &transposes {
                     let product = Matmul {
@@ -256,8 +297,11 @@ impl Selection {
         if self.seq.is_some() {
             let heads = self.heads.unwrap_or(12);
             let passes = if self.pass.is_empty() { vec![Pass::Forward] } else { self.pass.clone() };
-            let lists =
-                [("--seq", self.sizes(&self.seq, 0)?), ("--head-dim", self.sizes(&self.head_dim, 64)?), ("--batch", batch)];
+            let lists = [
+                ("--seq", self.sizes(&self.seq, 0)?),
+                ("--head-dim", self.sizes(&self.head_dim, 64)?),
+                ("--batch", batch),
+            ];
             for row in combine(&lists, self.zip)? {
                 for &pass in &passes {
                     let attention = Attention {
@@ -267,7 +311,10 @@ impl Selection {
                         ..Attention::new(heads, row[0], row[1], self.causal.unwrap_or(true))
                     };
                     for precision in or_f32(&[Precision::F32]) {
-                        cases.push(Case { pass, ..Case::new(Problem::Attention(attention), precision) });
+                        cases.push(Case {
+                            pass,
+                            ..Case::new(Problem::Attention(attention), precision)
+                        });
                     }
                 }
             }
@@ -287,8 +334,14 @@ impl Selection {
 
     /// The update rules of a model's cases: those that `--op` names, else AdamW.
     fn rules(&self) -> Vec<Rule> {
-        let named = |rule: &Rule| self.op.iter().any(|op| op == rule.name() || op == Family::Optimizer.name());
-        if self.op.is_empty() { vec![Rule::Adamw] } else { Rule::ALL.into_iter().filter(named).collect() }
+        let named = |rule: &Rule| {
+            self.op.iter().any(|op| op == rule.name() || op == Family::Optimizer.name())
+        };
+        if self.op.is_empty() {
+            vec![Rule::Adamw]
+        } else {
+            Rule::ALL.into_iter().filter(named).collect()
+        }
     }
 
     fn of_models(&self, threads: usize) -> Result<Vec<Planned>> {
@@ -298,10 +351,12 @@ impl Selection {
         let mut out = Vec::new();
         for name in &self.model {
             let model = models::resolve(name)?;
-            let lists = [("--seq", self.sizes(&self.seq, 512)?), ("--batch", self.sizes(&self.batch, 1)?)];
+            let lists =
+                [("--seq", self.sizes(&self.seq, 512)?), ("--batch", self.sizes(&self.batch, 1)?)];
             for row in combine(&lists, self.zip)? {
                 for &pass in &passes {
-                    let step = Step { routing_skew: self.routing_skew, ..Step::new(pass, row[1], row[0]) };
+                    let step =
+                        Step { routing_skew: self.routing_skew, ..Step::new(pass, row[1], row[0]) };
                     if let Some(reason) = model.refuses(&step) {
                         return Err(Error::Usage(reason));
                     }
@@ -313,7 +368,10 @@ impl Selection {
             for rule in self.rules() {
                 for &precision in precisions.iter().filter(|p| p.inputs != DType::I8) {
                     let update = Update { rule, params: model.parameters() as usize };
-                    let case = Case { threads, ..Case::new(Problem::Update(update), rule.precision(precision)) };
+                    let case = Case {
+                        threads,
+                        ..Case::new(Problem::Update(update), rule.precision(precision))
+                    };
                     out.push(Planned { case, models: vec![format!("{}:update", model.name)] });
                 }
             }
@@ -323,7 +381,12 @@ impl Selection {
 }
 
 /// The cases of a model's step in one precision (optimizer state in f32 where the rule keeps any).
-pub fn planned_parts(model: &Model, step: &Step, precision: Precision, threads: usize) -> Vec<Planned> {
+pub fn planned_parts(
+    model: &Model,
+    step: &Step,
+    precision: Precision,
+    threads: usize,
+) -> Vec<Planned> {
     let part_case = |part: models::Part| {
         let precision = match part.problem {
             Problem::Update(update) => update.rule.precision(precision),
@@ -340,7 +403,9 @@ pub fn planned_parts(model: &Model, step: &Step, precision: Precision, threads: 
 
 /// `; did you mean …?` with the most similar name, or nothing when none is similar.
 pub fn nearest(word: &str, names: impl Iterator<Item = String>) -> String {
-    let best = names.map(|name| (strsim::jaro_winkler(word, &name), name)).max_by(|a, b| a.0.total_cmp(&b.0));
+    let best = names
+        .map(|name| (strsim::jaro_winkler(word, &name), name))
+        .max_by(|a, b| a.0.total_cmp(&b.0));
     match best {
         Some((likeness, name)) if likeness > 0.7 => format!("; did you mean `{name}`?"),
         _ => String::new(),
@@ -374,13 +439,24 @@ mod tests {
     fn sizes_are_crossed_unless_zipped() {
         assert_eq!(keys("-m 8,16 -n 32 -k 64,128").unwrap().len(), 4);
         let zipped = keys("-m 8,16 -n 32 -k 64,128 --zip").unwrap();
-        assert_eq!(zipped, ["matmul/nn/m8-n32-k64/f32/fwd/t2/warm/burst", "matmul/nn/m16-n32-k128/f32/fwd/t2/warm/burst"]);
-        assert!(keys("-m 8,16,32 -k 64,128 --zip").unwrap_err().to_string().contains("equal length"));
+        assert_eq!(
+            zipped,
+            [
+                "matmul/nn/m8-n32-k64/f32/fwd/t2/warm/burst",
+                "matmul/nn/m16-n32-k128/f32/fwd/t2/warm/burst"
+            ]
+        );
+        assert!(
+            keys("-m 8,16,32 -k 64,128 --zip").unwrap_err().to_string().contains("equal length")
+        );
     }
 
     #[test]
     fn a_product_with_only_m_is_square() {
-        assert_eq!(keys("-m 100 --threads 1").unwrap(), ["matmul/nn/m100-n100-k100/f32/fwd/t1/warm/burst"]);
+        assert_eq!(
+            keys("-m 100 --threads 1").unwrap(),
+            ["matmul/nn/m100-n100-k100/f32/fwd/t1/warm/burst"]
+        );
     }
 
     #[test]
@@ -405,7 +481,11 @@ mod tests {
 
     #[test]
     fn an_unknown_kernel_gets_the_nearest_name() {
-        let error = selection("--kernel matmul/smid").kernels(&Registry::default()).err().unwrap().to_string();
+        let error = selection("--kernel matmul/smid")
+            .kernels(&Registry::default())
+            .err()
+            .unwrap()
+            .to_string();
         assert!(error.contains("did you mean `matmul/simd`"), "{error}");
         let simd = selection("--kernel */simd").kernels(&Registry::default()).unwrap();
         assert!(simd.len() >= 3 && simd.iter().all(|k| k.id().0.ends_with("/simd")));
@@ -414,7 +494,12 @@ mod tests {
     #[test]
     fn sizes_that_make_no_sense_are_named() {
         assert!(keys("-m 0").unwrap_err().to_string().contains("size of 0"));
-        assert!(keys("--seq 64 --heads 8 --kv-heads 3").unwrap_err().to_string().contains("cannot share"));
+        assert!(
+            keys("--seq 64 --heads 8 --kv-heads 3")
+                .unwrap_err()
+                .to_string()
+                .contains("cannot share")
+        );
         assert!(keys("-m 8 --threads 0").unwrap_err().to_string().contains("--threads 0"));
     }
 }

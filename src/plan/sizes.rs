@@ -38,12 +38,16 @@ fn size(text: &str) -> Result<usize, String> {
         Some((end, 'g')) => (&lower[..end], 30),
         _ => (&lower[..], 0),
     };
-    let number: usize =
-        digits.parse().map_err(|_| format!("`{text}` is not a size; write 512, 1k, a list 512,1024 or a range 512..8192"))?;
+    let number: usize = digits.parse().map_err(|_| {
+        format!("`{text}` is not a size; write 512, 1k, a list 512,1024 or a range 512..8192")
+    })?;
     if number == 0 {
         return Err("a size of 0 leaves nothing to measure; sizes start at 1".into());
     }
-    number.checked_mul(1 << shift).filter(|&s| s < 1 << 48).ok_or_else(|| format!("{text} is too large a size"))
+    number
+        .checked_mul(1 << shift)
+        .filter(|&s| s < 1 << 48)
+        .ok_or_else(|| format!("{text} is too large a size"))
 }
 
 #[cfg(test)]

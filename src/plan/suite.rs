@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::select::planned_parts;
 use super::{Planned, merge};
+use crate::device::cpu::detect_capabilities;
 use crate::measure::Goal;
 use crate::models::{self, Step};
 use crate::ops::{
-    Attention, Cache, Case, DType, Groups, Matmul, Pass, Precision, Problem, Rule, Transpose, Update,
+    Attention, Cache, Case, DType, Groups, Matmul, Pass, Precision, Probe, ProbeKind, Problem,
+    Rule, Transpose, Update,
 };
 use crate::units::Nanos;
 
@@ -86,8 +88,16 @@ impl Suite {
 }
 
 /// The models of suite `quick`: small enough for two cores, over a decade of sizes.
-const QUICK: &[&str] =
-    &["gpt2", "bert-base", "bert-large", "gpt2-medium", "qwen3-0.6b", "gpt2-large", "gpt2-xl", "llama-3-8b"];
+const QUICK: &[&str] = &[
+    "gpt2",
+    "bert-base",
+    "bert-large",
+    "gpt2-medium",
+    "qwen3-0.6b",
+    "gpt2-large",
+    "gpt2-xl",
+    "llama-3-8b",
+];
 
 const STANDARD: &[&str] = &[
     "bert-base",
@@ -112,7 +122,33 @@ fn attention(problem: Attention, precision: Precision, pass: Pass, threads: usiz
 
 fn update(rule: Rule, params: usize, base: Precision, threads: usize) -> Planned {
     let precision = rule.precision(base);
-    Planned::bare(Case { threads, ..Case::new(Problem::Update(Update { rule, params }), precision) })
+    Planned::bare(Case {
+        threads,
+        ..Case::new(Problem::Update(Update { rule, params }), precision)
+    })
+}
+
+/// Every probe of the machine, at one thread and at all.
+pub fn probes(threads: usize) -> Vec<Planned> {
+    let cache = detect_capabilities().last_level_cache;
+    let mut counts = vec![1, threads];
+    counts.dedup();
+    let mut cases = Vec::new();
+    for threads in counts {
+        let mut add = |probe, precision| {
+            cases.push(Planned::bare(Case {
+                threads,
+                ..Case::new(Problem::Peak(probe), precision)
+            }));
+        };
+        for precision in [Precision::F32, Precision::BF16_F32, Precision::INT8] {
+            add(Probe::arithmetic(threads), precision);
+        }
+        for kind in ProbeKind::ALL.into_iter().filter(|kind| *kind != ProbeKind::Fma) {
+            add(Probe::beyond_cache(kind, cache), Precision::F32);
+        }
+    }
+    cases
 }
 
 fn quick(threads: usize) -> Vec<Planned> {
@@ -124,7 +160,7 @@ fn quick(threads: usize) -> Vec<Planned> {
     for seq in [64, 128, 256, 512, 1024, 2048] {
         cases.push(attention(Attention::new(2, seq, 64, true), Precision::F32, Pass::Forward, 1));
     }
-    for params in [1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24] {
+    for params in [1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 23] {
         cases.push(update(Rule::Adamw, params, Precision::F32, 1));
     }
     // Every dtype, layout and pass once, at a size where a kernel can show what it has.
@@ -134,16 +170,22 @@ fn quick(threads: usize) -> Vec<Planned> {
     for transpose in [Transpose::Nt, Transpose::Tn] {
         cases.push(matmul(Matmul { transpose, ..Matmul::new(384, 384, 384) }, Precision::F32, 1));
     }
-    let experts = Matmul { groups: Some(Groups { experts: 8, skew: 0.5 }), ..Matmul::new(256, 512, 512) };
+    let experts =
+        Matmul { groups: Some(Groups { experts: 8, skew: 0.5 }), ..Matmul::new(256, 512, 512) };
     cases.push(matmul(experts, Precision::F32, threads));
     let heads = Attention { kv_heads: 2, ..Attention::new(8, 512, 64, true) };
     cases.push(attention(heads, Precision::BF16, Pass::Forward, 1));
-    cases.push(attention(Attention { causal: false, ..heads }, Precision::F32, Pass::Forward, threads));
+    cases.push(attention(
+        Attention { causal: false, ..heads },
+        Precision::F32,
+        Pass::Forward,
+        threads,
+    ));
     cases.push(attention(Attention::new(4, 512, 64, true), Precision::F32, Pass::Backward, 1));
     for rule in Rule::ALL {
-        cases.push(update(rule, 1 << 24, Precision::F32, threads));
+        cases.push(update(rule, 1 << 23, Precision::F32, threads));
     }
-    cases.push(update(Rule::Adamw, 1 << 24, Precision::BF16, threads));
+    cases.push(update(Rule::Adamw, 1 << 23, Precision::BF16, threads));
     // Models: a layer's products and attention forward, and a decode against a KV cache.
     for model in QUICK.iter().map(|name| models::find(name).expect("a built-in model")) {
         let step = Step::new(Pass::Forward, 1, 128);
@@ -215,7 +257,12 @@ fn of_models(names: &[&str], threads: &[usize], seq: usize, caches: &[Cache]) ->
     // The sweep in which only the model grows.
     for model in models::size_sweep() {
         let step = Step::new(Pass::Forward, 1, seq);
-        cases.extend(planned_parts(&model, &step, Precision::F32, *distinct.last().expect("at least one count")));
+        cases.extend(planned_parts(
+            &model,
+            &step,
+            Precision::F32,
+            *distinct.last().expect("at least one count"),
+        ));
     }
     cases
 }
@@ -228,8 +275,10 @@ mod tests {
     #[test]
     fn quick_holds_six_models_every_op_and_long_sweeps() {
         let cases = Suite::Quick.cases(2);
-        let models: HashSet<&str> =
-            cases.iter().flat_map(|p| p.models.iter().map(|m| m.split(':').next().unwrap())).collect();
+        let models: HashSet<&str> = cases
+            .iter()
+            .flat_map(|p| p.models.iter().map(|m| m.split(':').next().unwrap()))
+            .collect();
         assert!(models.len() >= 6, "{models:?}");
         let ops: HashSet<&str> = cases.iter().map(|p| p.case.problem.op()).collect();
         for (op, _) in Problem::ops().into_iter().filter(|(op, _)| *op != "peak") {
@@ -238,7 +287,11 @@ mod tests {
         let squares: Vec<usize> = cases
             .iter()
             .filter_map(|p| match p.case.problem {
-                Problem::Matmul(x) if x.m == x.n && x.n == x.k && p.case.precision == Precision::F32 => Some(x.m),
+                Problem::Matmul(x)
+                    if x.m == x.n && x.n == x.k && p.case.precision == Precision::F32 =>
+                {
+                    Some(x.m)
+                }
                 _ => None,
             })
             .collect();

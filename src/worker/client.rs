@@ -53,8 +53,9 @@ impl Client {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         isolate(&mut command);
         let name = spawn.program.display();
-        let mut child =
-            command.spawn().map_err(|e| Error::Worker(format!("failed to start the worker {name}: {e}")))?;
+        let mut child = command
+            .spawn()
+            .map_err(|e| Error::Worker(format!("failed to start the worker {name}: {e}")))?;
         let (sender, replies) = channel();
         let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
         std::thread::spawn(move || {
@@ -65,7 +66,8 @@ impl Client {
             }
         });
         let complaints = Arc::new(Mutex::new(VecDeque::new()));
-        let (stderr, kept) = (child.stderr.take().expect("stderr is piped"), Arc::clone(&complaints));
+        let (stderr, kept) =
+            (child.stderr.take().expect("stderr is piped"), Arc::clone(&complaints));
         std::thread::spawn(move || keep_last_lines(stderr, &kept));
         let stdin = child.stdin.take();
         let nobody = Hello {
@@ -85,7 +87,9 @@ impl Client {
                     hello.protocol
                 )));
             }
-            other => return Err(Error::Worker(format!("the worker {name} greeted with {other:?}"))),
+            other => {
+                return Err(Error::Worker(format!("the worker {name} greeted with {other:?}")));
+            }
         }
         Ok(client)
     }
@@ -104,7 +108,10 @@ impl Client {
         self.resume();
         let mut line = serde_json::to_string(request).expect("a request has a JSON form");
         line.push('\n');
-        let sent = self.stdin.as_mut().map(|stdin| stdin.write_all(line.as_bytes()).and_then(|()| stdin.flush()));
+        let sent = self
+            .stdin
+            .as_mut()
+            .map(|stdin| stdin.write_all(line.as_bytes()).and_then(|()| stdin.flush()));
         match sent {
             Some(Ok(())) => self.receive(limit),
             _ => Err(self.obituary()),
@@ -118,7 +125,10 @@ impl Client {
             Err(RecvTimeoutError::Timeout) => {
                 let _ = self.child.kill();
                 let _ = self.child.wait();
-                return Err(Error::Worker(format!("hung: no reply within {} s, killed", limit.as_secs())));
+                return Err(Error::Worker(format!(
+                    "hung: no reply within {} s, killed",
+                    limit.as_secs()
+                )));
             }
         };
         serde_json::from_str(&line).map_err(|e| {

@@ -31,7 +31,14 @@ struct Handle {
 impl Processes {
     /// No process yet; `spawns` says how to start those of each provider.
     pub fn new(spawns: HashMap<String, Spawn>, seed: u64) -> Self {
-        Processes { spawns, live: HashMap::new(), handles: HashMap::new(), next_handle: 1, seed, expected: None }
+        Processes {
+            spawns,
+            live: HashMap::new(),
+            handles: HashMap::new(),
+            next_handle: 1,
+            seed,
+            expected: None,
+        }
     }
 
     /// The file with the expected answer of the case that comes next; `None`: workers compute it.
@@ -41,10 +48,15 @@ impl Processes {
 
     /// Starts the first worker of each of `providers`, and returns what each said of the libraries that it drives. One
     /// that cannot be started is left out: its kernels will say why.
-    pub fn introduce(&mut self, providers: Vec<String>) -> BTreeMap<String, BTreeMap<String, String>> {
+    pub fn introduce(
+        &mut self,
+        providers: Vec<String>,
+    ) -> BTreeMap<String, BTreeMap<String, String>> {
         let mut libraries = BTreeMap::new();
         for provider in providers {
-            let Some(Ok(mut client)) = self.spawns.get(&provider).map(Client::start) else { continue };
+            let Some(Ok(mut client)) = self.spawns.get(&provider).map(Client::start) else {
+                continue;
+            };
             client.park();
             libraries.insert(provider.clone(), client.hello().libraries.clone());
             self.live.insert((provider, 0), client);
@@ -55,13 +67,18 @@ impl Processes {
 
     /// Asks one worker, starting it if need be, and parks it afterwards. A worker that fails is forgotten, so that the
     /// next request starts a new one.
-    fn ask(&mut self, process: usize, provider: &str, request: &Request, limit: Duration) -> Result<Reply> {
+    fn ask(
+        &mut self,
+        process: usize,
+        provider: &str,
+        request: &Request,
+        limit: Duration,
+    ) -> Result<Reply> {
         let place = (provider.to_owned(), process);
         if !self.live.contains_key(&place) {
-            let spawn = self
-                .spawns
-                .get(provider)
-                .ok_or_else(|| Error::Worker(format!("nobody knows how to start a worker for `{provider}`")))?;
+            let spawn = self.spawns.get(provider).ok_or_else(|| {
+                Error::Worker(format!("nobody knows how to start a worker for `{provider}`"))
+            })?;
             self.live.insert(place.clone(), Client::start(spawn)?);
         }
         let client = self.live.get_mut(&place).expect("started just above");
@@ -89,16 +106,22 @@ impl Crew for Processes {
         };
         let reply = self.ask(process, &job.provider, &request, PREPARE_LIMIT)?;
         if let Reply::Prepared { launch_ns, .. } = reply {
-            self.handles.insert((process, job.kernel.clone()), Handle { number: handle, launch_ns });
+            self.handles
+                .insert((process, job.kernel.clone()), Handle { number: handle, launch_ns });
         }
         Ok(reply)
     }
 
-    fn sample(&mut self, process: usize, job: &Job, iterations: u64, count: usize) -> Result<Visit> {
-        let handle = self
-            .handles
-            .get(&(process, job.kernel.clone()))
-            .ok_or_else(|| Error::Worker(format!("{} was not prepared in process {process}", job.kernel)))?;
+    fn sample(
+        &mut self,
+        process: usize,
+        job: &Job,
+        iterations: u64,
+        count: usize,
+    ) -> Result<Visit> {
+        let handle = self.handles.get(&(process, job.kernel.clone())).ok_or_else(|| {
+            Error::Worker(format!("{} was not prepared in process {process}", job.kernel))
+        })?;
         let expected_s = handle.launch_ns * iterations as f64 * count as f64 / 1e9;
         // Twenty times what it should take, and never less than half a minute: a machine may stall, a hang is for ever.
         let limit = Duration::from_secs_f64(30.0 + 20.0 * expected_s);
@@ -106,12 +129,16 @@ impl Crew for Processes {
         match self.ask(process, &job.provider, &request, limit)? {
             Reply::Samples(visit) => Ok(visit),
             Reply::Failed { reason } => Err(Error::Worker(reason)),
-            other => Err(Error::Worker(format!("the worker answered a request for samples with {other:?}"))),
+            other => Err(Error::Worker(format!(
+                "the worker answered a request for samples with {other:?}"
+            ))),
         }
     }
 
     fn release(&mut self, process: usize, job: &Job) -> Result<Option<Bytes>> {
-        let Some(handle) = self.handles.remove(&(process, job.kernel.clone())) else { return Ok(None) };
+        let Some(handle) = self.handles.remove(&(process, job.kernel.clone())) else {
+            return Ok(None);
+        };
         let request = Request::Release { handle: handle.number };
         match self.ask(process, &job.provider, &request, Duration::from_secs(60))? {
             Reply::Released { peak_resident } => Ok(peak_resident.map(Bytes)),

@@ -176,13 +176,19 @@ mod tests {
         assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);
         let timed = Timed { wall_ns: 10, cpu_ns: None, run_queue_ns: Some(0), iterations: 2 };
         let reply = Reply::Samples(Visit { samples: vec![timed], ..Visit::default() });
-        assert_eq!(serde_json::from_str::<Reply>(&serde_json::to_string(&reply).unwrap()).unwrap(), reply);
+        assert_eq!(
+            serde_json::from_str::<Reply>(&serde_json::to_string(&reply).unwrap()).unwrap(),
+            reply
+        );
     }
 
     #[test]
     fn unknown_fields_of_a_newer_worker_are_ignored() {
         let line = r#"{"is":"released","peak_resident":5,"mood":"good"}"#;
-        assert_eq!(serde_json::from_str::<Reply>(line).unwrap(), Reply::Released { peak_resident: Some(5) });
+        assert_eq!(
+            serde_json::from_str::<Reply>(line).unwrap(),
+            Reply::Released { peak_resident: Some(5) }
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::protocol::{Hello, Reply, Request, VERSION};
 use crate::check;
-use crate::device::Device;
+use crate::device::{Device, memory};
 use crate::error::{Error, Result};
 use crate::kernels::peak::anchor::fma_anchor;
 use crate::kernels::{Prepared, Registry};
@@ -31,7 +31,8 @@ pub fn serve(
     input: impl BufRead,
     mut output: impl Write,
 ) -> Result<()> {
-    let kernels = registry.kernels().filter(|k| k.provider() == provider).map(|k| k.id().0).collect();
+    let kernels =
+        registry.kernels().filter(|k| k.provider() == provider).map(|k| k.id().0).collect();
     let hello = Hello {
         protocol: VERSION,
         program: env!("CARGO_PKG_NAME").into(),
@@ -43,7 +44,10 @@ pub fn serve(
     let mut say = |reply: &Reply| -> Result<()> {
         let mut line = serde_json::to_string(reply).expect("a reply has a JSON form");
         line.push('\n');
-        output.write_all(line.as_bytes()).and_then(|()| output.flush()).map_err(Error::io("write", "standard output"))
+        output
+            .write_all(line.as_bytes())
+            .and_then(|()| output.flush())
+            .map_err(Error::io("write", "standard output"))
     };
     say(&Reply::Hello(hello))?;
     let mut worker = Worker { registry, device, clock, held: HashMap::new(), case: None };
@@ -89,8 +93,11 @@ impl<'d> Worker<'d> {
             }
             Request::Sample { handle, iterations, count } => self.sample(handle, iterations, count),
             Request::Release { handle } => {
+                // What is kept for later cases is resident, but not this kernel's.
+                let idle = memory::idle_bytes().0;
+                let peak_resident = covariates::resident_peak().map(|b| b.0.saturating_sub(idle));
                 self.held.remove(&handle);
-                Ok(Reply::Released { peak_resident: covariates::resident_peak().map(|b| b.0) })
+                Ok(Reply::Released { peak_resident })
             }
             Request::Exit => unreachable!("an exit ends the loop before it gets here"),
         }));
@@ -111,14 +118,17 @@ impl<'d> Worker<'d> {
         seed: u64,
         expected: Option<&str>,
     ) -> Result<Reply> {
-        let row = self
-            .registry
-            .get(kernel)
-            .ok_or_else(|| Error::Usage(format!("this worker has no kernel `{kernel}`; it is another build")))?;
+        let row = self.registry.get(kernel).ok_or_else(|| {
+            Error::Usage(format!("this worker has no kernel `{kernel}`; it is another build"))
+        })?;
         if let Some(reason) = row.refuses(self.device.capabilities(), case) {
             return Ok(Reply::Refused { reason: reason.into_owned() });
         }
-        if self.case.as_ref().is_none_or(|shared| shared.case != *case || shared.inputs.seed != seed) {
+        if self
+            .case
+            .as_ref()
+            .is_none_or(|shared| shared.case != *case || shared.inputs.seed != seed)
+        {
             self.case = None;
             let inputs = case.inputs(seed);
             let expected = match expected {
@@ -139,7 +149,8 @@ impl<'d> Worker<'d> {
         }
         let mut slot = 0;
         let launch_ns = visit::rough_launch_ns(&mut *prepared, &mut slot, self.clock, WARM_UP_NS)?;
-        let mut counters: BTreeMap<String, f64> = prepared.counters().unwrap_or_default().into_iter().collect();
+        let mut counters: BTreeMap<String, f64> =
+            prepared.counters().unwrap_or_default().into_iter().collect();
         counters.insert("prepare_ns".into(), prepare_ns as f64);
         let reply = Reply::Prepared {
             check: checked.check,
@@ -163,7 +174,8 @@ impl<'d> Worker<'d> {
             held.prepared.reset()?;
         }
         let (work, time) = fma_anchor(&isa);
-        let mut visit = visit::take(&mut *held.prepared, &mut held.slot, self.clock, iterations, count)?;
+        let mut visit =
+            visit::take(&mut *held.prepared, &mut held.slot, self.clock, iterations, count)?;
         visit.anchor = Some((work / time).0);
         Ok(Reply::Samples(visit))
     }
@@ -172,5 +184,6 @@ impl<'d> Worker<'d> {
 /// The text of a panic.
 fn message(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message")
 }

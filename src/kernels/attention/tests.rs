@@ -39,7 +39,15 @@ fn device(isa: Isa) -> Device {
     Device::Cpu(CpuDevice { capabilities, pin: false })
 }
 
-fn shape(b: usize, h: usize, kv: usize, q: usize, s: usize, d: (usize, usize), c: bool) -> Attention {
+fn shape(
+    b: usize,
+    h: usize,
+    kv: usize,
+    q: usize,
+    s: usize,
+    d: (usize, usize),
+    c: bool,
+) -> Attention {
     Attention {
         batch: b,
         heads: h,
@@ -111,12 +119,18 @@ fn sweep(pass: Pass, sequences: &[(usize, usize)]) {
 
 #[test]
 fn forward_is_right_at_awkward_sizes() {
-    sweep(Pass::Forward, &[(1, 1), (2, 3), (11, 13), (12, 12), (13, 33), (31, 97), (95, 96), (97, 257)]);
+    sweep(
+        Pass::Forward,
+        &[(1, 1), (2, 3), (11, 13), (12, 12), (13, 33), (31, 97), (95, 96), (97, 257)],
+    );
 }
 
 #[test]
 fn backward_is_right_at_awkward_sizes() {
-    sweep(Pass::Backward, &[(1, 1), (2, 3), (11, 13), (12, 12), (13, 33), (31, 97), (95, 96), (101, 193)]);
+    sweep(
+        Pass::Backward,
+        &[(1, 1), (2, 3), (11, 13), (12, 12), (13, 33), (31, 97), (95, 96), (101, 193)],
+    );
 }
 
 #[test]
@@ -143,7 +157,12 @@ fn a_decode_reads_a_cache_of_another_type() {
     ] {
         for d in DIMS {
             for (heads, kv) in HEADS {
-                check(shape(2, heads, kv, 1, 150, d, false), inputs.with_state(state), Pass::Decode, 3);
+                check(
+                    shape(2, heads, kv, 1, 150, d, false),
+                    inputs.with_state(state),
+                    Pass::Decode,
+                    3,
+                );
             }
         }
     }

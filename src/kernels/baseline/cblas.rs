@@ -73,12 +73,19 @@ static LIBRARIES: [Library; 3] = [
 
 fn refuses(library: &Library, case: &Case) -> Option<Cow<'static, str>> {
     static FOUND: OnceLock<BTreeMap<&'static str, bool>> = OnceLock::new();
-    let found = FOUND.get_or_init(|| LIBRARIES.iter().map(|l| (l.provider, find(l).is_some())).collect());
+    let found =
+        FOUND.get_or_init(|| LIBRARIES.iter().map(|l| (l.provider, find(l).is_some())).collect());
     if !found[library.provider] {
         return Some(library.hint.into());
     }
     if ![Precision::F32, Precision::BF16_F32].contains(&case.precision) {
-        return Some(format!("CBLAS computes f32 and (where built with it) bf16-f32, not {}", case.precision).into());
+        return Some(
+            format!(
+                "CBLAS computes f32 and (where built with it) bf16-f32, not {}",
+                case.precision
+            )
+            .into(),
+        );
     }
     let Problem::Matmul(p) = case.problem else { return Some("CBLAS computes products".into()) };
     let sizes = [p.m, p.n, p.k].map(|size| c_int::try_from(size).is_err());
@@ -133,8 +140,12 @@ struct Blas {
 /// The library of `provider`, loaded once a process.
 fn loaded(library: &'static Library) -> Result<&'static Blas> {
     static SLOTS: [OnceLock<std::result::Result<Blas, String>>; 3] = [const { OnceLock::new() }; 3];
-    let index = LIBRARIES.iter().position(|l| l.provider == library.provider).expect("one of the three");
-    SLOTS[index].get_or_init(|| load(library)).as_ref().map_err(|reason| Error::Library(reason.clone()))
+    let index =
+        LIBRARIES.iter().position(|l| l.provider == library.provider).expect("one of the three");
+    SLOTS[index]
+        .get_or_init(|| load(library))
+        .as_ref()
+        .map_err(|reason| Error::Library(reason.clone()))
 }
 
 fn load(library: &Library) -> std::result::Result<Blas, String> {
@@ -147,12 +158,16 @@ fn load(library: &Library) -> std::result::Result<Blas, String> {
         let all = names.iter().flat_map(|name| [format!("{name}\0"), format!("scipy_{name}\0")]);
         // SAFETY: `T` is the function's type as its library documents it; the pointer lives as long as the library, which
         // is never unloaded.
-        all.into_iter().find_map(|name| unsafe { lib.get::<T>(name.as_bytes()) }.ok().map(|symbol| *symbol))
+        all.into_iter()
+            .find_map(|name| unsafe { lib.get::<T>(name.as_bytes()) }.ok().map(|symbol| *symbol))
     }
-    let sgemm = symbol(&lib, &["cblas_sgemm"]).ok_or_else(|| format!("{name} has no cblas_sgemm"))?;
+    let sgemm =
+        symbol(&lib, &["cblas_sgemm"]).ok_or_else(|| format!("{name} has no cblas_sgemm"))?;
     let sbgemm = symbol(&lib, &["cblas_sbgemm", "cblas_gemm_bf16bf16f32"]);
-    let set_threads =
-        symbol(&lib, &["openblas_set_num_threads", "MKL_Set_Num_Threads", "bli_thread_set_num_threads"]);
+    let set_threads = symbol(
+        &lib,
+        &["openblas_set_num_threads", "MKL_Set_Num_Threads", "bli_thread_set_num_threads"],
+    );
     let mut facts = BTreeMap::from([("library".to_owned(), name)]);
     type Text = unsafe extern "C" fn() -> *const c_char;
     for (fact, names) in [
@@ -187,14 +202,19 @@ fn build(library: &'static Library, case: &Case) -> Result<Body> {
     const ROW_MAJOR: c_int = 101;
     const PLAIN: c_int = 111;
     const TRANSPOSED: c_int = 112;
-    let Problem::Matmul(p) = case.problem else { unreachable!("`refuses` lets only products through") };
+    let Problem::Matmul(p) = case.problem else {
+        unreachable!("`refuses` lets only products through")
+    };
     let blas = loaded(library)?;
     let threads = case.threads as c_int;
     if let Some(set_threads) = blas.set_threads {
         // SAFETY: takes a positive number of threads.
         unsafe { set_threads(threads) };
     } else if threads > 1 {
-        return Err(Error::Library(format!("{} has no function that sets its threads", library.provider)));
+        return Err(Error::Library(format!(
+            "{} has no function that sets its threads",
+            library.provider
+        )));
     }
     let (a_op, lda) = if p.transpose == Transpose::Tn { (TRANSPOSED, p.m) } else { (PLAIN, p.k) };
     let (b_op, ldb) = if p.transpose == Transpose::Nt { (TRANSPOSED, p.k) } else { (PLAIN, p.n) };
@@ -237,9 +257,9 @@ fn build(library: &'static Library, case: &Case) -> Result<Body> {
             }
         }));
     }
-    let sbgemm = blas
-        .sbgemm
-        .ok_or_else(|| Error::Library(format!("this build of {} has no bf16 product", library.provider)))?;
+    let sbgemm = blas.sbgemm.ok_or_else(|| {
+        Error::Library(format!("this build of {} has no bf16 product", library.provider))
+    })?;
     Ok(Box::new(move |args: &mut Args<'_>| {
         let (a, b) = (args.read[0].as_ref::<u16>(), args.read[1].as_ref::<u16>());
         let c = args.written[0].as_mut::<f32>();

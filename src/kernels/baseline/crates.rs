@@ -35,7 +35,8 @@ pub static GEMMKIT: CpuKernel = CpuKernel {
 };
 
 fn unsupported(case: &Case, precisions: &[Precision], names: &str) -> Option<Cow<'static, str>> {
-    (!precisions.contains(&case.precision)).then(|| format!("computes {names}, not {}", case.precision).into())
+    (!precisions.contains(&case.precision))
+        .then(|| format!("computes {names}, not {}", case.precision).into())
 }
 
 /// Makes the calling thread one of rayon's, each pinned to a CPU: a product then forks without waking a pool from outside.
@@ -55,7 +56,10 @@ pub fn enter_worker(threads: usize) -> BTreeMap<String, String> {
         .start_handler(pin)
         .build_global();
     let pool = if built.is_ok() { "own, pinned" } else { "the global one" };
-    BTreeMap::from([("rayon".to_owned(), format!("{} threads, {pool}", rayon::current_num_threads()))])
+    BTreeMap::from([(
+        "rayon".to_owned(),
+        format!("{} threads, {pool}", rayon::current_num_threads()),
+    )])
 }
 
 /// The products of a case as (rows of C, offsets of A, B and C), one for each batch entry or expert.
@@ -91,7 +95,11 @@ fn build_gemm(_: &Capabilities, case: &Case, _: &Pool) -> Result<Body> {
     let p = matmul(case);
     let ((a_rs, a_cs), (b_rs, b_cs)) = strides(&p);
     let products = products(&p);
-    let parallelism = if case.threads > 1 { gemm::Parallelism::Rayon(case.threads) } else { gemm::Parallelism::None };
+    let parallelism = if case.threads > 1 {
+        gemm::Parallelism::Rayon(case.threads)
+    } else {
+        gemm::Parallelism::None
+    };
     let n = p.n;
     Ok(Box::new(move |args: &mut Args<'_>| {
         let (a, b) = (args.read[0].as_ref::<f32>(), args.read[1].as_ref::<f32>());
@@ -147,11 +155,13 @@ fn build_gemmkit(_: &Capabilities, case: &Case, _: &Pool) -> Result<Body> {
                     gemmkit::gemm_i8(1, a, b, 0, c, par);
                 }
                 Precision::BF16 => {
-                    let (a, b, c) = views::<bf16, bf16>(&p, place, a.as_ref(), b.as_ref(), c.as_mut());
+                    let (a, b, c) =
+                        views::<bf16, bf16>(&p, place, a.as_ref(), b.as_ref(), c.as_mut());
                     gemmkit::gemm(bf16::ONE, a, b, bf16::ZERO, c, par);
                 }
                 _ => {
-                    let (a, b, c) = views::<f32, f32>(&p, place, a.as_ref(), b.as_ref(), c.as_mut());
+                    let (a, b, c) =
+                        views::<f32, f32>(&p, place, a.as_ref(), b.as_ref(), c.as_mut());
                     gemmkit::gemm(1.0, a, b, 0.0, c, par);
                 }
             }

@@ -24,9 +24,13 @@ pub fn find(library: &Library) -> Option<PathBuf> {
         return Some(PathBuf::from(path));
     }
     let folders = loader_folders().iter().cloned().chain(
-        python_prefixes().iter().flat_map(|prefix| library.wheels.iter().map(move |wheel| prefix.join(wheel))),
+        python_prefixes()
+            .iter()
+            .flat_map(|prefix| library.wheels.iter().map(move |wheel| prefix.join(wheel))),
     );
-    folders.flat_map(|folder| library.files.iter().map(move |file| folder.join(file))).find(|path| path.is_file())
+    folders
+        .flat_map(|folder| library.files.iter().map(move |file| folder.join(file)))
+        .find(|path| path.is_file())
 }
 
 /// Where the dynamic loader looks, as far as a file system shows it.
@@ -34,9 +38,16 @@ fn loader_folders() -> &'static [PathBuf] {
     static FOLDERS: OnceLock<Vec<PathBuf>> = OnceLock::new();
     FOLDERS.get_or_init(|| {
         let variable = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-        let mut folders: Vec<PathBuf> = std::env::split_paths(&variable).filter(|p| p.is_absolute()).collect();
+        let mut folders: Vec<PathBuf> =
+            std::env::split_paths(&variable).filter(|p| p.is_absolute()).collect();
         let machine = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
-        let known = ["/usr/local/lib", &machine, "/usr/lib64", "/usr/lib", "/opt/intel/oneapi/mkl/latest/lib"];
+        let known = [
+            "/usr/local/lib",
+            &machine,
+            "/usr/lib64",
+            "/usr/lib",
+            "/opt/intel/oneapi/mkl/latest/lib",
+        ];
         folders.extend(known.map(PathBuf::from));
         folders
     })
@@ -47,7 +58,10 @@ fn loader_folders() -> &'static [PathBuf] {
 fn python_prefixes() -> &'static [PathBuf] {
     static PREFIXES: OnceLock<Vec<PathBuf>> = OnceLock::new();
     PREFIXES.get_or_init(|| {
-        let variables = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(std::env::var_os).map(PathBuf::from);
+        let variables = ["VIRTUAL_ENV", "CONDA_PREFIX"]
+            .into_iter()
+            .filter_map(std::env::var_os)
+            .map(PathBuf::from);
         let on_path = std::env::var_os("PATH").and_then(|path| {
             let mut bins = std::env::split_paths(&path);
             let python = bins.find_map(|bin| bin.join("python3").canonicalize().ok())?;

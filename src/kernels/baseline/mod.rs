@@ -14,7 +14,8 @@ use crate::device::Capabilities;
 pub use find::{Library, find};
 
 /// The baselines, the crates first: they are on every machine.
-pub static ROWS: &[&dyn Kernel] = &[&crates::GEMM, &crates::GEMMKIT, &cblas::OPENBLAS, &cblas::BLIS, &cblas::MKL];
+pub static ROWS: &[&dyn Kernel] =
+    &[&crates::GEMM, &crates::GEMMKIT, &cblas::OPENBLAS, &cblas::BLIS, &cblas::MKL];
 
 /// Variables that a worker of `provider` is started with, so that the library uses what the processor has.
 ///
@@ -32,7 +33,11 @@ pub fn environment(provider: &str, capabilities: &Capabilities) -> Vec<(String, 
         }
     }
     let unset = |(name, _): &(&str, &str)| std::env::var_os(name).is_none();
-    variables.into_iter().filter(unset).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    variables
+        .into_iter()
+        .filter(unset)
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 /// What a worker of `provider` does before anything else: loads its library while the thread that will call it may still

@@ -15,6 +15,7 @@ pub static BLOCKED: CpuKernel = CpuKernel {
     id: "matmul/blocked",
     about: "cache blocks and small tiles in plain code, vectorized by the compiler; no packing",
     provider: "own",
+    prologue: None,
     refuses,
     build: |on, case, _| {
         let wide = on.isa.avx2;

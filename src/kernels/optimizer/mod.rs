@@ -39,6 +39,7 @@ static BLOCKED: CpuKernel = CpuKernel {
     id: "optimizer/blocked",
     about: "the passes of naive, over blocks that stay in the L1 cache",
     provider: "own",
+    prologue: None,
     refuses,
     build: passes::build_blocked,
 };
@@ -47,6 +48,7 @@ static SIMD: CpuKernel = CpuKernel {
     id: "optimizer/simd",
     about: "one fused streaming pass in AVX-512, AVX2 or portable vectors",
     provider: "own",
+    prologue: None,
     refuses,
     build: simd::build,
 };

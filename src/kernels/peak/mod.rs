@@ -37,6 +37,7 @@ static SIMD: CpuKernel = CpuKernel {
     id: "peak/simd",
     about: "arithmetic and plain streams in AVX-512, AVX2 or portable vectors",
     provider: "own",
+    prologue: None,
     refuses,
     build: |on, case, pool| build(&on.isa, case, pool, false),
 };
@@ -45,6 +46,7 @@ static NON_TEMPORAL: CpuKernel = CpuKernel {
     id: "peak/non-temporal",
     about: "write, copy and triad with streaming stores around the caches",
     provider: "own",
+    prologue: None,
     refuses: |on, case| {
         refuses(on, case).or_else(|| {
             let written = matches!(

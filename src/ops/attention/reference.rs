@@ -220,8 +220,7 @@ impl<'a> Oracle<'a> {
         let scale = self.shape.scale();
         let visible = self.shape.visible(row % self.shape.seq_q);
         let q = self.q(row);
-        let mut p: Vec<f64> =
-            (keys..keys + visible).map(|j| scale * dot(q, self.k(j))).collect();
+        let mut p: Vec<f64> = (keys..keys + visible).map(|j| scale * dot(q, self.k(j))).collect();
         let max = p.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = p.iter().map(|s| (s - max).exp()).sum();
         let lse = max + sum.ln();

@@ -226,7 +226,9 @@ impl<S: Simd, F: Format> Backward<S, F> {
                             } else {
                                 let job = job - key_chunks;
                                 let (member, chunk) = (job / query_chunks, job % query_chunks);
-                                pack_queries::<S, F>(&plan, packed, &operands, kv_head, member, chunk);
+                                pack_queries::<S, F>(
+                                    &plan, packed, &operands, kv_head, member, chunk,
+                                );
                             }
                         }
                     },
@@ -467,7 +469,11 @@ impl<S: Simd, F: Format> Block<S, F> {
             unsafe {
                 s.tile::<F, ROWS, LD, ADD>(Tile {
                     depth: cols.div_ceil(F::PER_WORD),
-                    a: if F::PER_WORD == 1 { own.ds.at(row * LD) } else { own.ds_rows.at(row * LD) },
+                    a: if F::PER_WORD == 1 {
+                        own.ds.at(row * LD)
+                    } else {
+                        own.ds_rows.at(row * LD)
+                    },
                     b: self
                         .packed
                         .k_along

@@ -88,11 +88,8 @@ pub fn body<S: Simd, Q: Elem, C: Elem>(s: S, shape: Attention, threads: usize) -
     let heads = shape.batch * shape.kv_heads;
     let mut memory = Workspace::new(heads * plan.parts, plan.len());
     Box::new(move |args| {
-        let (q, k, v) = (
-            args.read[0].as_ref::<Q>(),
-            args.read[1].as_ref::<C>(),
-            args.read[2].as_ref::<C>(),
-        );
+        let (q, k, v) =
+            (args.read[0].as_ref::<Q>(), args.read[1].as_ref::<C>(), args.read[2].as_ref::<C>());
         let out = OutPtr::new(&mut args.written[0]);
         let memory = memory.parts();
         deal(args.pool, heads * plan.parts, |_, item| {

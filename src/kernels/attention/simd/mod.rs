@@ -99,7 +99,9 @@ impl With for Build<'_> {
             Pass::Backward => {
                 let mut backward = backward::Backward::<S, F>::new(s, shape, self.threads);
                 Box::new(move |args| {
-                    let [dq, dk, dv] = args.written else { unreachable!("a backward pass has three results") };
+                    let [dq, dk, dv] = args.written else {
+                        unreachable!("a backward pass has three results")
+                    };
                     let results = [dq, dk, dv].map(OutPtr::new);
                     backward.run(args.pool, args.read, results);
                 })
@@ -147,9 +149,7 @@ pub fn prologue(
     pool: &Pool,
 ) -> Result<Vec<Tensor>> {
     match case.pass {
-        Pass::Backward => {
-            Ok(choose(&on.isa, case.precision.inputs, Save { case, inputs, pool }))
-        }
+        Pass::Backward => Ok(choose(&on.isa, case.precision.inputs, Save { case, inputs, pool })),
         Pass::Forward | Pass::Decode => Ok(Vec::new()),
     }
 }
