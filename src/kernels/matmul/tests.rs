@@ -131,6 +131,20 @@ fn every_path_is_right_on_wide_products_of_several_column_blocks() {
 }
 
 #[test]
+fn every_path_is_right_on_few_rows() {
+    for m in [1, 2, 3, 4, 7, 24, 25] {
+        for (n, k) in [(1, 1), (9, 129), (67, 1000)] {
+            for transpose in TRANSPOSES {
+                for precision in PRECISIONS {
+                    let p = Matmul { transpose, batch: 2, ..Matmul::new(m, n, k) };
+                    check(&[&super::SIMD], &isas(), p, precision, &[1, 3]);
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn every_path_is_right_on_batches() {
     for (m, n, k) in [(13, 33, 65), (2, 3, 5), (90, 70, 40)] {
         for transpose in TRANSPOSES {

@@ -4,6 +4,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod dots;
 mod drive;
 mod pack;
 #[cfg(target_arch = "x86_64")]
@@ -40,6 +42,14 @@ fn build(isa: Isa, case: &Case, pool: &Pool) -> Body {
         use avx512::{Avx512Bf16, Avx512F32, Avx512I8};
         use pack::PairI8;
         use pack512::{ZmmBf16, ZmmF32, ZmmI8};
+        if dots::suits(&p) {
+            match case.precision.inputs {
+                DType::F32 if isa.avx512 => return dots::body::<avx512::F32x16>(p, narrow),
+                DType::Bf16 if isa.avx512_bf16 => return dots::body::<avx512::Bf16x32>(p, narrow),
+                DType::I8 if isa.avx512_vnni => return dots::body::<avx512::I8x64>(p, narrow),
+                _ => {}
+            }
+        }
         match case.precision.inputs {
             DType::F32 if isa.avx512 => return body::<ZmmF32, Avx512F32>(p, narrow, threads),
             DType::F32 if isa.avx2 => return body::<PlainF32, Avx2F32>(p, narrow, threads),

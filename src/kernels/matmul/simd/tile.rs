@@ -32,7 +32,7 @@ pub(super) trait Lanes {
     /// The vector.
     type V: Copy;
     /// A lane of sums.
-    type Sum: Pod;
+    type Sum: Pod + Send + Sync;
     /// Lanes of a vector.
     const LANES: usize;
     /// Whether packed panels of B begin with the initial sums of their columns.
