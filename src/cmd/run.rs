@@ -379,11 +379,7 @@ fn go(
     drop(campaign);
     let interrupted = INTERRUPTED.load(Ordering::SeqCst);
     let folder = writer.folder().to_owned();
-    // An interrupted run is not sealed: it can be resumed.
-    match interrupted {
-        true => drop(writer),
-        false => drop(writer.finish()?),
-    }
+    writer.finish()?;
     super::report::make(&folder)?;
     print!("{}", report::terminal(&records, super::width()));
     println!(

@@ -475,7 +475,8 @@ mod tests {
             if self.deadly.contains(&job.kernel.as_str()) {
                 // Who shares the worker loses what it held.
                 let neighbours = ["a", "bad"];
-                self.prepared.retain(|(p, k), _| *p != process || !neighbours.contains(&k.as_str()));
+                self.prepared
+                    .retain(|(p, k), _| *p != process || !neighbours.contains(&k.as_str()));
                 return Err(Error::Worker("the worker process died of signal 11".into()));
             }
             let launch = (self.launch)(&job.kernel, process);

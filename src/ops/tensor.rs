@@ -127,7 +127,10 @@ impl Tensor {
     }
 
     /// The elements as a slice; panics if `T` has another size than the dtype.
-    #[expect(clippy::should_implement_trait, reason = "the element type is the caller's choice, AsRef's is fixed")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "the element type is the caller's choice, AsRef's is fixed"
+    )]
     pub fn as_ref<T: Pod>(&self) -> &[T] {
         assert_eq!(size_of::<T>(), self.spec.dtype.size(), "{:?} read as another size", self.spec);
         bytemuck::cast_slice(&self.bytes)
