@@ -39,7 +39,15 @@ fn device(isa: Isa) -> Device {
     Device::Cpu(CpuDevice { capabilities, pin: false })
 }
 
-fn shape(b: usize, h: usize, kv: usize, q: usize, s: usize, d: (usize, usize), c: bool) -> Attention {
+fn shape(
+    b: usize,
+    h: usize,
+    kv: usize,
+    q: usize,
+    s: usize,
+    d: (usize, usize),
+    c: bool,
+) -> Attention {
     Attention {
         batch: b,
         heads: h,
@@ -90,7 +98,7 @@ fn check(shape: Attention, precision: Precision, pass: Pass, threads: usize) {
 }
 
 const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::BF16, Precision::BF16_F32];
-const HEADS: [(usize, usize); 3] = [(2, 2), (4, 2), (3, 1)];
+const HEADS: [(usize, usize); 3] = [(2, 2), (4, 2), (7, 1)];
 const DIMS: [(usize, usize); 6] = [(1, 1), (7, 7), (64, 64), (80, 80), (128, 128), (192, 128)];
 
 fn sweep(pass: Pass, sequences: &[(usize, usize)]) {
@@ -111,12 +119,12 @@ fn sweep(pass: Pass, sequences: &[(usize, usize)]) {
 
 #[test]
 fn forward_is_right_at_awkward_sizes() {
-    sweep(Pass::Forward, &[(1, 1), (2, 3), (11, 13), (12, 12), (13, 33), (31, 97), (95, 96), (97, 257)]);
+    sweep(Pass::Forward, &[(1, 1), (2, 3), (11, 13), (12, 12), (13, 33), (31, 97), (97, 257)]);
 }
 
 #[test]
 fn backward_is_right_at_awkward_sizes() {
-    sweep(Pass::Backward, &[(1, 1), (2, 3), (11, 13), (12, 12), (13, 33), (31, 97), (95, 96), (101, 193)]);
+    sweep(Pass::Backward, &[(1, 1), (2, 3), (11, 13), (12, 12), (13, 33), (31, 97), (97, 193)]);
 }
 
 #[test]
@@ -126,10 +134,10 @@ fn decode_is_right_at_awkward_sizes() {
 
 #[test]
 fn long_rows_are_rescaled_across_blocks() {
-    for precision in PRECISIONS {
+    for precision in [Precision::F32, Precision::BF16] {
         for causal in [false, true] {
-            check(shape(1, 2, 1, 300, 601, (64, 64), causal), precision, Pass::Forward, 2);
-            check(shape(1, 2, 1, 200, 310, (64, 64), causal), precision, Pass::Backward, 2);
+            check(shape(1, 2, 1, 110, 530, (64, 64), causal), precision, Pass::Forward, 2);
+            check(shape(1, 2, 1, 100, 210, (64, 64), causal), precision, Pass::Backward, 2);
         }
     }
 }
@@ -143,7 +151,12 @@ fn a_decode_reads_a_cache_of_another_type() {
     ] {
         for d in DIMS {
             for (heads, kv) in HEADS {
-                check(shape(2, heads, kv, 1, 150, d, false), inputs.with_state(state), Pass::Decode, 3);
+                check(
+                    shape(2, heads, kv, 1, 150, d, false),
+                    inputs.with_state(state),
+                    Pass::Decode,
+                    3,
+                );
             }
         }
     }

@@ -29,6 +29,18 @@ pub fn expected(
     threads: usize,
 ) -> Expected {
     let whole = shape.cost(precision, pass).flops.0 <= WHOLE;
+    answer(shape, precision, pass, inputs, threads, whole)
+}
+
+/// The expected entries: all of them, or a sample.
+pub fn answer(
+    shape: &Attention,
+    precision: Precision,
+    pass: Pass,
+    inputs: &Inputs,
+    threads: usize,
+    whole: bool,
+) -> Expected {
     let oracle = Oracle::new(shape, inputs);
     let threads = threads.max(1);
     let parts = match pass {
@@ -220,8 +232,7 @@ impl<'a> Oracle<'a> {
         let scale = self.shape.scale();
         let visible = self.shape.visible(row % self.shape.seq_q);
         let q = self.q(row);
-        let mut p: Vec<f64> =
-            (keys..keys + visible).map(|j| scale * dot(q, self.k(j))).collect();
+        let mut p: Vec<f64> = (keys..keys + visible).map(|j| scale * dot(q, self.k(j))).collect();
         let max = p.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = p.iter().map(|s| (s - max).exp()).sum();
         let lse = max + sum.ln();

@@ -132,7 +132,8 @@ impl Simd for Avx2 {
         // SAFETY: `self` proves AVX2 and FMA.
         unsafe {
             let high = _mm256_set1_epi32(0xffff_0000u32 as i32);
-            let upper = |v: __m256| _mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(v), high));
+            let upper =
+                |v: __m256| _mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(v), high));
             let lower =
                 |v: __m256| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(v)));
             _mm256_fmadd_ps(upper(a), upper(b), _mm256_fmadd_ps(lower(a), lower(b), c))

@@ -157,7 +157,8 @@ impl<const DOT: bool> Simd for Avx512<DOT> {
         // SAFETY: `self` proves AVX-512.
         unsafe {
             let high = _mm512_set1_epi32(0xffff_0000u32 as i32);
-            let upper = |v: __m512| _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(v), high));
+            let upper =
+                |v: __m512| _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(v), high));
             let lower =
                 |v: __m512| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(v)));
             _mm512_fmadd_ps(upper(a), upper(b), _mm512_fmadd_ps(lower(a), lower(b), c))

@@ -53,7 +53,8 @@ impl<S: Simd, F: Format> Forward<S, F> {
         let width_out = shape.head_dim_v.next_multiple_of(S::NR);
         let packed = pack::across_len::<F>(shape.seq_kv, shape.head_dim_qk)
             + pack::along_len::<F>(shape.seq_kv, shape.head_dim_v, S::NR);
-        let scratch = QUERIES * (pack::words::<F>(shape.head_dim_qk) + width_out + 2) + S::MR * LD + 64;
+        let scratch =
+            QUERIES * (pack::words::<F>(shape.head_dim_qk) + width_out + 2) + S::MR * LD + 64;
         let teams = teams(shape.batch * shape.kv_heads, threads);
         Forward {
             s,
@@ -163,13 +164,7 @@ impl<S: Simd, F: Format> Block<S, F> {
     /// # Safety
     /// Operands and scratch are as [`Forward::new`] lays them out, and nobody else uses the scratch or writes these rows.
     #[inline(always)]
-    unsafe fn run(
-        &self,
-        q: Rows<'_, F::Elem>,
-        head: usize,
-        out: OutPtr,
-        lse: Option<Shared<f32>>,
-    ) {
+    unsafe fn run(&self, q: Rows<'_, F::Elem>, head: usize, out: OutPtr, lse: Option<Shared<f32>>) {
         let Scratch { q: packed, max, sum, .. } = self.scratch;
         let words = pack::words::<F>(self.shape.head_dim_qk);
         let chunk = self.first / CHUNK;
@@ -305,7 +300,13 @@ impl<S: Simd, F: Format> Block<S, F> {
             unsafe {
                 let (max, sum) = (*self.scratch.max.add(i), *self.scratch.sum.add(i));
                 let line = self.scratch.out.add(i * width);
-                out.write(self.s, place * self.shape.head_dim_v, line, self.shape.head_dim_v, 1.0 / sum);
+                out.write(
+                    self.s,
+                    place * self.shape.head_dim_v,
+                    line,
+                    self.shape.head_dim_v,
+                    1.0 / sum,
+                );
                 if let Some(lse) = lse {
                     *lse.at(place) = max * self.shape.scale() as f32 + sum.ln();
                 }

@@ -7,8 +7,12 @@ mod avx512;
 mod backward;
 mod decode;
 mod forward;
+mod gradient;
 mod micro;
 mod pack;
+mod portable;
+#[cfg(test)]
+mod tests;
 pub mod vector;
 
 use half::bf16;
@@ -19,7 +23,8 @@ use crate::device::{Capabilities, Isa, Pool};
 use crate::error::Result;
 use crate::kernels::{Body, CpuKernel};
 use crate::ops::{Attention, Case, DType, Inputs, Pass, Problem, Role, Tensor};
-use vector::{Format, Paired, Portable, Simd, Single};
+pub use portable::Portable;
+use vector::{Format, Paired, Simd, Single};
 
 /// Tiled online softmax through packed panels and register tiles.
 pub static SIMD: CpuKernel = CpuKernel {
@@ -99,7 +104,9 @@ impl With for Build<'_> {
             Pass::Backward => {
                 let mut backward = backward::Backward::<S, F>::new(s, shape, self.threads);
                 Box::new(move |args| {
-                    let [dq, dk, dv] = args.written else { unreachable!("a backward pass has three results") };
+                    let [dq, dk, dv] = args.written else {
+                        unreachable!("a backward pass has three results")
+                    };
                     let results = [dq, dk, dv].map(OutPtr::new);
                     backward.run(args.pool, args.read, results);
                 })
@@ -147,9 +154,7 @@ pub fn prologue(
     pool: &Pool,
 ) -> Result<Vec<Tensor>> {
     match case.pass {
-        Pass::Backward => {
-            Ok(choose(&on.isa, case.precision.inputs, Save { case, inputs, pool }))
-        }
+        Pass::Backward => Ok(choose(&on.isa, case.precision.inputs, Save { case, inputs, pool })),
         Pass::Forward | Pass::Decode => Ok(Vec::new()),
     }
 }
