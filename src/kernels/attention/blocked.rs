@@ -6,7 +6,8 @@
 use std::borrow::Cow;
 
 use super::io::{self, OutPtr};
-use super::simd::vector::{EXP2, Portable};
+use super::simd::Portable;
+use super::simd::vector::EXP2;
 use super::team::{Workspace, deal};
 use crate::device::{Capabilities, Pool};
 use crate::error::Result;

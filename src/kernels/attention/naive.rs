@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::io::{self, OutPtr};
-use super::simd::vector::Portable;
+use super::simd::Portable;
 use super::team::{Workspace, deal};
 use crate::device::{Capabilities, Pool};
 use crate::error::Result;

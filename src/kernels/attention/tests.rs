@@ -98,7 +98,7 @@ fn check(shape: Attention, precision: Precision, pass: Pass, threads: usize) {
 }
 
 const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::BF16, Precision::BF16_F32];
-const HEADS: [(usize, usize); 3] = [(2, 2), (4, 2), (3, 1)];
+const HEADS: [(usize, usize); 3] = [(2, 2), (4, 2), (7, 1)];
 const DIMS: [(usize, usize); 6] = [(1, 1), (7, 7), (64, 64), (80, 80), (128, 128), (192, 128)];
 
 fn sweep(pass: Pass, sequences: &[(usize, usize)]) {
@@ -119,18 +119,26 @@ fn sweep(pass: Pass, sequences: &[(usize, usize)]) {
 
 #[test]
 fn forward_is_right_at_awkward_sizes() {
+<<<<<<< HEAD
     sweep(
         Pass::Forward,
         &[(1, 1), (2, 3), (11, 13), (12, 12), (13, 33), (31, 97), (95, 96), (97, 257)],
     );
+=======
+    sweep(Pass::Forward, &[(1, 1), (2, 3), (11, 13), (12, 12), (13, 33), (31, 97), (97, 257)]);
+>>>>>>> w-attention
 }
 
 #[test]
 fn backward_is_right_at_awkward_sizes() {
+<<<<<<< HEAD
     sweep(
         Pass::Backward,
         &[(1, 1), (2, 3), (11, 13), (12, 12), (13, 33), (31, 97), (95, 96), (101, 193)],
     );
+=======
+    sweep(Pass::Backward, &[(1, 1), (2, 3), (11, 13), (12, 12), (13, 33), (31, 97), (97, 193)]);
+>>>>>>> w-attention
 }
 
 #[test]
@@ -140,10 +148,10 @@ fn decode_is_right_at_awkward_sizes() {
 
 #[test]
 fn long_rows_are_rescaled_across_blocks() {
-    for precision in PRECISIONS {
+    for precision in [Precision::F32, Precision::BF16] {
         for causal in [false, true] {
-            check(shape(1, 2, 1, 300, 601, (64, 64), causal), precision, Pass::Forward, 2);
-            check(shape(1, 2, 1, 200, 310, (64, 64), causal), precision, Pass::Backward, 2);
+            check(shape(1, 2, 1, 110, 530, (64, 64), causal), precision, Pass::Forward, 2);
+            check(shape(1, 2, 1, 100, 210, (64, 64), causal), precision, Pass::Backward, 2);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Scaled dot-product attention: `softmax(Q·Kᵀ / √head_dim_qk) · V`, forward, backward and decode.
 
 mod reference;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
@@ -104,7 +106,7 @@ impl Attention {
         if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
             return Some(format!("{name} is 0; attention needs at least 1"));
         }
-        if self.heads % self.kv_heads != 0 {
+        if !self.heads.is_multiple_of(self.kv_heads) {
             return Some(format!(
                 "{} query heads cannot share {} KV heads evenly",
                 self.heads, self.kv_heads

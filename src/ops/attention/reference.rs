@@ -29,6 +29,18 @@ pub fn expected(
     threads: usize,
 ) -> Expected {
     let whole = shape.cost(precision, pass).flops.0 <= WHOLE;
+    answer(shape, precision, pass, inputs, threads, whole)
+}
+
+/// The expected entries: all of them, or a sample.
+pub fn answer(
+    shape: &Attention,
+    precision: Precision,
+    pass: Pass,
+    inputs: &Inputs,
+    threads: usize,
+    whole: bool,
+) -> Expected {
     let oracle = Oracle::new(shape, inputs);
     let threads = threads.max(1);
     let parts = match pass {

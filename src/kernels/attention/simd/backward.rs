@@ -9,17 +9,13 @@ use half::bf16;
 
 use crate::device::Pool;
 use crate::kernels::attention::io::OutPtr;
-use crate::kernels::attention::team::{Shared, Team, Workspace, over_heads, teams};
+use crate::kernels::attention::team::{Team, Workspace, over_heads, teams};
 use crate::ops::{Attention, Tensor};
 
+use super::gradient::{BLOCK, LD, Operands, Packed, Plan, Scratch, pack_keys, pack_queries};
 use super::micro::{ACROSS, ADD, PACKED, ROWS, SET, Tile};
-use super::pack::{self, CHUNK, Rows};
-use super::vector::{Elem, Format, Simd, exp2};
-
-/// Keys of a work item, and queries of a block; a chunk of the packed operands.
-const BLOCK: usize = CHUNK;
-/// Row length of the score buffers.
-const LD: usize = BLOCK + 16;
+use super::pack::CHUNK;
+use super::vector::{Format, Simd, exp2};
 
 /// The backward pass of one problem, with its workspace.
 pub struct Backward<S, F> {
@@ -28,152 +24,6 @@ pub struct Backward<S, F> {
     packed: Workspace,
     scratch: Workspace,
     format: std::marker::PhantomData<F>,
-}
-
-/// Sizes in f32 that follow from the problem and the tiles.
-#[derive(Clone, Copy)]
-struct Plan {
-    shape: Attention,
-    /// Padded rows and widths.
-    queries: usize,
-    keys: usize,
-    width_qk: usize,
-    width_v: usize,
-    /// Words of a row of Q and K, and of V and dO.
-    words_qk: usize,
-    words_v: usize,
-    /// Words of a column of the queries of one head, and of the keys.
-    words_queries: usize,
-    words_keys: usize,
-}
-
-/// Where the packed operands of a KV head lie.
-#[derive(Clone, Copy)]
-struct Packed {
-    /// K along its rows, K and V across them.
-    k_along: Shared<f32>,
-    k: Shared<f32>,
-    v: Shared<f32>,
-    /// For each query head: Q and dO both ways, the log-sum-exp in powers of two and D of each row.
-    q: Shared<f32>,
-    q_along: Shared<f32>,
-    dout: Shared<f32>,
-    dout_along: Shared<f32>,
-    lse: Shared<f32>,
-    d: Shared<f32>,
-}
-
-/// A thread's own memory.
-#[derive(Clone, Copy)]
-struct Scratch {
-    /// Scores and dP of a row tile.
-    scores: Shared<f32>,
-    dp: Shared<f32>,
-    /// P and dS of a block, in the format's words across the queries, and dS along the keys.
-    p: Shared<f32>,
-    ds: Shared<f32>,
-    ds_rows: Shared<f32>,
-    /// Sums of the block of keys.
-    dk: Shared<f32>,
-    dv: Shared<f32>,
-    /// This thread's part of dQ, for all heads of the group.
-    dq: Shared<f32>,
-}
-
-/// Cuts a part of a workspace into consecutive pieces, and knows how long they are together.
-struct Cutter {
-    part: Option<Shared<f32>>,
-    next: usize,
-}
-
-impl Cutter {
-    fn take(&mut self, len: usize) -> Option<Shared<f32>> {
-        // SAFETY: the part was allocated by the same cuts, made without one.
-        let at = self.part.map(|part| unsafe { part.offset(self.next) });
-        self.next += len.next_multiple_of(16);
-        at
-    }
-}
-
-impl Plan {
-    fn new<S: Simd, F: Format>(shape: Attention) -> Self {
-        let (queries, keys) =
-            (shape.seq_q.next_multiple_of(CHUNK), shape.seq_kv.next_multiple_of(CHUNK));
-        Plan {
-            shape,
-            queries,
-            keys,
-            width_qk: shape.head_dim_qk.next_multiple_of(S::NR),
-            width_v: shape.head_dim_v.next_multiple_of(S::NR),
-            words_qk: pack::words::<F>(shape.head_dim_qk),
-            words_v: pack::words::<F>(shape.head_dim_v),
-            words_queries: pack::words::<F>(queries),
-            words_keys: pack::words::<F>(keys),
-        }
-    }
-
-    fn packed(&self, part: Option<Shared<f32>>) -> (usize, Option<Packed>) {
-        let group = self.shape.group();
-        let mut cut = Cutter { part, next: 0 };
-        let k_along = cut.take(self.width_qk * self.words_keys);
-        let k = cut.take(self.keys * self.words_qk);
-        let v = cut.take(self.keys * self.words_v);
-        let q = cut.take(group * self.queries * self.words_qk);
-        let q_along = cut.take(group * self.width_qk * self.words_queries);
-        let dout = cut.take(group * self.queries * self.words_v);
-        let dout_along = cut.take(group * self.width_v * self.words_queries);
-        let lse = cut.take(group * self.queries);
-        let d = cut.take(group * self.queries);
-        let made = || {
-            Some(Packed {
-                k_along: k_along?,
-                k: k?,
-                v: v?,
-                q: q?,
-                q_along: q_along?,
-                dout: dout?,
-                dout_along: dout_along?,
-                lse: lse?,
-                d: d?,
-            })
-        };
-        (cut.next, made())
-    }
-
-    fn scratch<S: Simd>(&self, part: Option<Shared<f32>>) -> (usize, Option<Scratch>) {
-        let mut cut = Cutter { part, next: 0 };
-        let scores = cut.take(S::MR * LD);
-        let dp = cut.take(S::MR * LD);
-        let p = cut.take(BLOCK * LD);
-        let ds = cut.take(BLOCK * LD);
-        let ds_rows = cut.take(BLOCK * LD);
-        let dk = cut.take(BLOCK * self.width_qk);
-        let dv = cut.take(BLOCK * self.width_v);
-        let dq = cut.take(self.shape.group() * self.queries * self.width_qk);
-        let made = || {
-            Some(Scratch {
-                scores: scores?,
-                dp: dp?,
-                p: p?,
-                ds: ds?,
-                ds_rows: ds_rows?,
-                dk: dk?,
-                dv: dv?,
-                dq: dq?,
-            })
-        };
-        (cut.next, made())
-    }
-}
-
-/// The operands of a launch.
-struct Operands<'a, E> {
-    q: &'a [E],
-    k: &'a [E],
-    v: &'a [E],
-    dout: &'a [E],
-    out: &'a Tensor,
-    lse: &'a [f32],
 }
 
 impl<S: Simd, F: Format> Backward<S, F> {
@@ -291,87 +141,6 @@ unsafe fn add<S: Simd>(s: S, to: *mut f32, from: *const f32, len: usize) {
         // SAFETY: the caller vouches for the range.
         unsafe { s.store(to.add(i), s.add(s.load(to.add(i)), s.load(from.add(i)))) };
     }
-}
-
-/// # Safety
-/// Nobody else uses this chunk of the packed keys and values.
-#[inline(always)]
-unsafe fn pack_keys<S: Simd, F: Format>(
-    plan: &Plan,
-    packed: Packed,
-    from: &Operands<'_, F::Elem>,
-    kv_head: usize,
-    chunk: usize,
-) {
-    let shape = &plan.shape;
-    let k = Rows::of(from.k, kv_head, shape.seq_kv, shape.head_dim_qk);
-    let v = Rows::of(from.v, kv_head, shape.seq_kv, shape.head_dim_v);
-    let (qk, vv) = (CHUNK * plan.words_qk, CHUNK * plan.words_v);
-    // SAFETY: the caller vouches for the chunk; the plan gave each operand its room.
-    unsafe {
-        pack::across::<F>(k, chunk, S::NR, packed.k.slice(chunk * qk, qk));
-        pack::across::<F>(v, chunk, S::NR, packed.v.slice(chunk * vv, vv));
-        pack::along::<F>(k, chunk, S::NR, packed.k_along);
-    }
-}
-
-/// # Safety
-/// Nobody else uses this chunk of the packed queries and output gradients.
-#[inline(always)]
-unsafe fn pack_queries<S: Simd, F: Format>(
-    plan: &Plan,
-    packed: Packed,
-    from: &Operands<'_, F::Elem>,
-    kv_head: usize,
-    member: usize,
-    chunk: usize,
-) {
-    let shape = &plan.shape;
-    let head = kv_head * shape.group() + member;
-    let q = Rows::of(from.q, head, shape.seq_q, shape.head_dim_qk);
-    let dout = Rows::of(from.dout, head, shape.seq_q, shape.head_dim_v);
-    let (qk, v) = (CHUNK * plan.words_qk, CHUNK * plan.words_v);
-    let chunks = plan.queries / CHUNK;
-    // SAFETY: the caller vouches for the chunk; the plan gave each operand its room for every member of the group.
-    unsafe {
-        pack::across::<F>(q, chunk, S::MR, packed.q.slice((member * chunks + chunk) * qk, qk));
-        pack::across::<F>(dout, chunk, S::MR, packed.dout.slice((member * chunks + chunk) * v, v));
-        let at = member * plan.width_qk * plan.words_queries;
-        pack::along::<F>(q, chunk, S::NR, packed.q_along.offset(at));
-        let at = member * plan.width_v * plan.words_queries;
-        pack::along::<F>(dout, chunk, S::NR, packed.dout_along.offset(at));
-        let at = member * plan.queries + chunk * CHUNK;
-        let (lse, d) = (packed.lse.slice(at, CHUNK), packed.d.slice(at, CHUNK));
-        let width = shape.head_dim_v;
-        for (i, (lse, d)) in lse.iter_mut().zip(d).enumerate() {
-            let query = chunk * CHUNK + i;
-            // Rows beyond the end get probabilities of next to nothing, and gradients of zero.
-            (*lse, *d) = (1e30, 0.0);
-            if query < shape.seq_q {
-                let row = head * shape.seq_q + query;
-                let gradient = &from.dout[row * width..][..width];
-                *lse = from.lse[row] * std::f32::consts::LOG2_E;
-                *d = match from.out.spec.dtype {
-                    crate::ops::DType::Bf16 => {
-                        dot(gradient, &from.out.as_ref::<bf16>()[row * width..][..width])
-                    }
-                    _ => dot(gradient, &from.out.as_ref::<f32>()[row * width..][..width]),
-                };
-            }
-        }
-    }
-}
-
-/// Sixteen partial sums, so that the compiler may use vectors.
-#[inline(always)]
-fn dot<A: Elem, B: Elem>(a: &[A], b: &[B]) -> f32 {
-    let mut sums = [0.0; 16];
-    for (a, b) in a.chunks(16).zip(b.chunks(16)) {
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += a.wide() * b.wide();
-        }
-    }
-    sums.iter().sum()
 }
 
 /// One work item: a block of keys against all the queries that see it.
@@ -507,8 +276,9 @@ impl<S: Simd, F: Format> Block<S, F> {
         });
         // SAFETY: buffers have rows of `LD` ≥ `padded`, and the packed rows whole tiles.
         unsafe {
-            let lse = [i, i + 1].map(|i| s.splat(-*self.packed.lse.at(query + i)));
-            let d = [i, i + 1].map(|i| s.splat(*self.packed.d.at(query + i)));
+            let (lse, d) = (self.packed.lse.at(query + i), self.packed.d.at(query + i));
+            let lse = [s.splat(-*lse), s.splat(-*lse.add(1))];
+            let d = [s.splat(*d), s.splat(*d.add(1))];
             for j in (0..padded).step_by(S::LANES) {
                 let mut p = [s.splat(0.0); 2];
                 let mut ds = p;
@@ -531,9 +301,9 @@ impl<S: Simd, F: Format> Block<S, F> {
                 } else {
                     s.store(own.p.at((row + i) / 2 * LD + j), s.pairs(p[0], p[1]));
                     s.store(own.ds.at((row + i) / 2 * LD + j), s.pairs(ds[0], ds[1]));
-                    for r in 0..2 {
+                    for (r, &ds) in ds.iter().enumerate() {
                         let line = own.ds_rows.at((row + i + r) * LD).cast::<bf16>();
-                        s.store_bf16(line.add(j), ds[r]);
+                        s.store_bf16(line.add(j), ds);
                     }
                 }
             }

@@ -164,10 +164,10 @@ unsafe fn part<S: Simd, Q: Elem, C: Elem>(
         for g in (0..shape.group()).step_by(TOGETHER) {
             // SAFETY: the scratch has rows for whole bundles of heads, and the cache these keys.
             unsafe {
-                if shape.group() - g == 1 {
-                    scores::<S, C, 1>(s, plan, scratch, g, &k[start * qk..], keys);
-                } else {
-                    scores::<S, C, TOGETHER>(s, plan, scratch, g, &k[start * qk..], keys);
+                match shape.group() - g {
+                    1 => scores::<S, C, 1>(s, plan, scratch, g, &k[start * qk..], keys),
+                    2 => scores::<S, C, 2>(s, plan, scratch, g, &k[start * qk..], keys),
+                    _ => scores::<S, C, TOGETHER>(s, plan, scratch, g, &k[start * qk..], keys),
                 }
             }
         }
@@ -178,10 +178,10 @@ unsafe fn part<S: Simd, Q: Elem, C: Elem>(
         for g in (0..shape.group()).step_by(TOGETHER) {
             // SAFETY: as above.
             unsafe {
-                if shape.group() - g == 1 {
-                    values::<S, C, 1>(s, plan, scratch, g, &v[start * vv..], keys);
-                } else {
-                    values::<S, C, TOGETHER>(s, plan, scratch, g, &v[start * vv..], keys);
+                match shape.group() - g {
+                    1 => values::<S, C, 1>(s, plan, scratch, g, &v[start * vv..], keys),
+                    2 => values::<S, C, 2>(s, plan, scratch, g, &v[start * vv..], keys),
+                    _ => values::<S, C, TOGETHER>(s, plan, scratch, g, &v[start * vv..], keys),
                 }
             }
         }
@@ -299,43 +299,62 @@ unsafe fn values<S: Simd, C: Elem, const G: usize>(
     keys: usize,
 ) {
     let width = plan.shape.head_dim_v;
-    for strip in (0..width).step_by(STRIP * S::LANES) {
-        // SAFETY: the padded output row has whole strips; the cache is read inside its rows.
+    for from in (0..width).step_by(STRIP * S::LANES) {
+        // SAFETY: the caller's obligations are the same, and a strip is whole where it is said to be.
         unsafe {
-            let out = |h: usize, n: usize| {
-                scratch.partial.at((g + h) * plan.partial() + 16 + strip + n * S::LANES)
-            };
-            let mut sums = [[s.splat(0.0); STRIP]; G];
-            for (h, sums) in sums.iter_mut().enumerate() {
-                for (n, sum) in sums.iter_mut().enumerate() {
-                    *sum = s.load(out(h, n));
+            if from + STRIP * S::LANES <= width {
+                strip::<S, C, G, true>(s, plan, scratch, g, v, keys, from);
+            } else {
+                strip::<S, C, G, false>(s, plan, scratch, g, v, keys, from);
+            }
+        }
+    }
+}
+
+/// Columns `from …` of [`values`], as many as [`STRIP`] registers hold; `WHOLE`: all of them are there.
+///
+/// # Safety
+/// As for [`values`]; with `WHOLE` the values are wide enough.
+#[inline(always)]
+unsafe fn strip<S: Simd, C: Elem, const G: usize, const WHOLE: bool>(
+    s: S,
+    plan: &Plan,
+    scratch: Scratch,
+    g: usize,
+    v: &[C],
+    keys: usize,
+    from: usize,
+) {
+    let width = plan.shape.head_dim_v;
+    let mut sums = [[s.splat(0.0); STRIP]; G];
+    for j in 0..keys {
+        let row = &v[j * width..][..width];
+        let mut x = [s.splat(0.0); STRIP];
+        for (n, x) in x.iter_mut().enumerate() {
+            let at = from + n * S::LANES;
+            // SAFETY: inside the row, as the caller vouches or as is asked here.
+            unsafe {
+                if WHOLE {
+                    *x = C::load(s, row.as_ptr().add(at));
+                } else if at < width {
+                    *x = load(s, row.as_ptr().add(at), width - at);
                 }
             }
-            let whole = strip + STRIP * S::LANES <= width;
-            for j in 0..keys {
-                let row = &v[j * width..][..width];
-                let x: [S::V; STRIP] = std::array::from_fn(
-                    #[inline(always)]
-                    |n| {
-                        let at = strip + n * S::LANES;
-                        match whole {
-                            true => C::load(s, row.as_ptr().add(at)),
-                            false if at < width => load(s, row.as_ptr().add(at), width - at),
-                            false => s.splat(0.0),
-                        }
-                    },
-                );
-                for (h, sums) in sums.iter_mut().enumerate() {
-                    let p = s.splat(*scratch.scores.at((g + h) * KEYS + j));
-                    for (sum, &x) in sums.iter_mut().zip(&x) {
-                        *sum = s.fma(p, x, *sum);
-                    }
-                }
+        }
+        for (h, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: the scratch has a score for this key and head.
+            let p = s.splat(unsafe { *scratch.scores.at((g + h) * KEYS + j) });
+            for (sum, &x) in sums.iter_mut().zip(&x) {
+                *sum = s.fma(p, x, *sum);
             }
-            for (h, sums) in sums.iter().enumerate() {
-                for (n, &sum) in sums.iter().enumerate() {
-                    s.store(out(h, n), sum);
-                }
+        }
+    }
+    for (h, sums) in sums.iter().enumerate() {
+        for (n, &sum) in sums.iter().enumerate() {
+            // SAFETY: the padded output row has whole strips.
+            unsafe {
+                let out = scratch.partial.at((g + h) * plan.partial() + 16 + from + n * S::LANES);
+                s.store(out, s.add(s.load(out), sum));
             }
         }
     }

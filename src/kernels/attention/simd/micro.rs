@@ -61,10 +61,11 @@ pub unsafe fn micro<
     for _ in 0..t.depth {
         // SAFETY: `a` and `b` are inside the operands for `depth` steps, which the caller vouches for.
         unsafe {
-            let columns: [S::V; NV] = std::array::from_fn(
-                #[inline(always)]
-                |n| s.load(b.add(n * S::LANES)),
-            );
+            // A loop, for a library function might be left out of line, where it lacks the instruction set.
+            let mut columns = [s.splat(0.0); NV];
+            for (n, column) in columns.iter_mut().enumerate() {
+                *column = s.load(b.add(n * S::LANES));
+            }
             for (i, sums) in sums.iter_mut().enumerate() {
                 let x = s.splat(*a.add(i * row));
                 for (sum, &column) in sums.iter_mut().zip(&columns) {

@@ -7,8 +7,12 @@ mod avx512;
 mod backward;
 mod decode;
 mod forward;
+mod gradient;
 mod micro;
 mod pack;
+mod portable;
+#[cfg(test)]
+mod tests;
 pub mod vector;
 
 use half::bf16;
@@ -19,7 +23,8 @@ use crate::device::{Capabilities, Isa, Pool};
 use crate::error::Result;
 use crate::kernels::{Body, CpuKernel};
 use crate::ops::{Attention, Case, DType, Inputs, Pass, Problem, Role, Tensor};
-use vector::{Format, Paired, Portable, Simd, Single};
+pub use portable::Portable;
+use vector::{Format, Paired, Simd, Single};
 
 /// Tiled online softmax through packed panels and register tiles.
 pub static SIMD: CpuKernel = CpuKernel {
