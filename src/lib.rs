@@ -21,6 +21,7 @@ pub mod error;
 pub mod kernels;
 pub mod ops;
 pub mod record;
+pub mod report;
 pub mod units;
 
 pub use error::{Error, Result};

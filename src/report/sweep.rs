@@ -1,0 +1,241 @@
+//! Finding sweeps in records: cases of one op in which exactly one size grows.
+
+use super::group::Group;
+use crate::ops::Problem;
+use crate::record::Record;
+
+/// The least number of sizes that a law is fitted to.
+pub const LEAST_SIZES: usize = 5;
+
+/// The least ratio of the largest to the smallest size: over less, a law says nothing.
+const LEAST_SPAN: f64 = 4.0;
+
+/// Records of one [`Group`] that differ in one size only.
+#[derive(Debug, Clone)]
+pub struct Sweep<'a> {
+    /// What all records share besides the sizes.
+    pub group: Group,
+    /// The size that grows, e.g. `m = n = k`.
+    pub parameter: &'static str,
+    /// What it counts, e.g. `elements`.
+    pub unit: &'static str,
+    /// The sizes that stay, e.g. `nn` or `b1-h12-d64-causal`.
+    pub fixed: String,
+    /// The end of the file name that tells sweeps of one group apart, or empty.
+    pub suffix: String,
+    /// One line a kernel, in the order of the records.
+    pub lines: Vec<Line<'a>>,
+}
+
+/// The measured records of one kernel, by growing size.
+#[derive(Debug, Clone)]
+pub struct Line<'a> {
+    /// The kernel's name.
+    pub kernel: &'a str,
+    /// Size and record, sizes strictly increasing.
+    pub points: Vec<(f64, &'a Record)>,
+}
+
+impl Line<'_> {
+    /// Whether its sizes are many and far enough apart.
+    fn is_sweep(&self) -> bool {
+        let span =
+            self.points.last().zip(self.points.first()).map(|(last, first)| last.0 / first.0);
+        self.points.len() >= LEAST_SIZES && span.is_some_and(|s| s >= LEAST_SPAN)
+    }
+
+    /// Size and median time in seconds.
+    pub fn times(&self) -> Vec<(f64, f64)> {
+        let time = |(size, record): &(f64, &Record)| Some((*size, record.timing()?.median.secs()));
+        self.points.iter().filter_map(time).collect()
+    }
+}
+
+impl Sweep<'_> {
+    /// The stem of file names, without the kind of chart.
+    pub fn slug(&self) -> String {
+        format!("{}{}", self.group.slug(), self.suffix)
+    }
+}
+
+/// One way to see a problem as a point of a sweep.
+struct View {
+    parameter: &'static str,
+    unit: &'static str,
+    size: usize,
+    fixed: String,
+    suffix: String,
+    /// Whether cases of models count; views along a single side of a product would else find chance alignments of layers.
+    models: bool,
+}
+
+/// Every size of a problem that could be the growing one.
+fn views(problem: &Problem) -> Vec<View> {
+    match problem {
+        Problem::Matmul(p) => {
+            let kind = match (p.groups, p.batch) {
+                (Some(g), _) => format!("{} e{} skew{}", p.transpose.name(), g.experts, g.skew),
+                (None, 1) => p.transpose.name().to_owned(),
+                (None, batch) => format!("{} b{batch}", p.transpose.name()),
+            };
+            let tail = if kind == "nn" {
+                String::new()
+            } else {
+                format!("-{}", kind.replace([' ', '.'], "-"))
+            };
+            let mut views = Vec::new();
+            if p.m == p.n && p.n == p.k {
+                views.push(View {
+                    parameter: "m = n = k",
+                    unit: "elements",
+                    size: p.m,
+                    fixed: kind.clone(),
+                    suffix: tail.clone(),
+                    models: true,
+                });
+            }
+            let sides = [
+                ("m", "rows of C", p.m, format!("{kind} n{}-k{}", p.n, p.k)),
+                ("n", "columns of C", p.n, format!("{kind} m{}-k{}", p.m, p.k)),
+                ("k", "length of the sums", p.k, format!("{kind} m{}-n{}", p.m, p.n)),
+            ];
+            views.extend(sides.map(|(parameter, unit, size, fixed)| View {
+                parameter,
+                unit,
+                size,
+                fixed,
+                suffix: format!("{tail}-by-{parameter}"),
+                models: false,
+            }));
+            views
+        }
+        Problem::Attention(p) => {
+            let mask = if p.causal { "causal" } else { "full" };
+            let heads = if p.heads == p.kv_heads {
+                format!("h{}", p.heads)
+            } else {
+                format!("h{}-kv{}", p.heads, p.kv_heads)
+            };
+            let head_dim = if p.head_dim_qk == p.head_dim_v {
+                format!("d{}", p.head_dim_qk)
+            } else {
+                format!("d{}x{}", p.head_dim_qk, p.head_dim_v)
+            };
+            let tail = if p.causal { "" } else { "-full" };
+            let both = p.seq_q == p.seq_kv;
+            let queries = if both { String::new() } else { format!("-q{}", p.seq_q) };
+            vec![View {
+                parameter: if both { "seq" } else { "seq_kv" },
+                unit: "tokens",
+                size: p.seq_kv,
+                fixed: format!("b{}-{heads}{queries}-{head_dim}-{mask}", p.batch),
+                // A query or a cached key is one token either way; a decode's only mask is none at all.
+                suffix: if p.seq_q == 1 { String::new() } else { tail.to_owned() },
+                models: true,
+            }]
+        }
+        Problem::Update(p) => vec![View {
+            parameter: "params",
+            unit: "parameters",
+            size: p.params,
+            fixed: String::new(),
+            suffix: String::new(),
+            models: true,
+        }],
+        Problem::Peak(_) => Vec::new(),
+    }
+}
+
+/// The sweeps of at least [`LEAST_SIZES`] sizes, one a file name: where several would share one, that of the most points.
+pub fn sweeps(records: &[Record]) -> Vec<Sweep<'_>> {
+    let mut found: Vec<Sweep> = Vec::new();
+    for (group, members) in super::group::groups(records) {
+        let mut local: Vec<Sweep> = Vec::new();
+        for record in members.into_iter().filter(|r| r.timing().is_some()) {
+            for view in views(&record.case.problem) {
+                if view.size > 0 && (view.models || record.model.is_empty()) {
+                    add(&mut local, &group, view, record);
+                }
+            }
+        }
+        local.retain(|s| s.lines.iter().any(Line::is_sweep));
+        let points = |s: &Sweep| s.lines.iter().map(|line| line.points.len()).sum::<usize>();
+        local.sort_by_key(|s| std::cmp::Reverse(points(s)));
+        for sweep in local {
+            if found.iter().all(|known| known.slug() != sweep.slug()) {
+                found.push(sweep);
+            }
+        }
+    }
+    found
+}
+
+/// Puts a record into the sweep that it fits, or opens one; of two records of one size the faster stays.
+fn add<'a>(sweeps: &mut Vec<Sweep<'a>>, group: &Group, view: View, record: &'a Record) {
+    let at = sweeps
+        .iter()
+        .position(|s| s.parameter == view.parameter && s.fixed == view.fixed)
+        .unwrap_or_else(|| {
+            sweeps.push(Sweep {
+                group: group.clone(),
+                parameter: view.parameter,
+                unit: view.unit,
+                fixed: view.fixed,
+                suffix: view.suffix,
+                lines: Vec::new(),
+            });
+            sweeps.len() - 1
+        });
+    let lines = &mut sweeps[at].lines;
+    let at = lines.iter().position(|l| l.kernel == record.kernel).unwrap_or_else(|| {
+        lines.push(Line { kernel: &record.kernel, points: Vec::new() });
+        lines.len() - 1
+    });
+    let points = &mut lines[at].points;
+    let size = view.size as f64;
+    match points.binary_search_by(|(known, _)| known.total_cmp(&size)) {
+        Ok(same) => {
+            let median = |r: &Record| r.timing().map_or(f64::INFINITY, |t| t.median.0);
+            if median(record) < median(points[same].1) {
+                points[same].1 = record;
+            }
+        }
+        Err(place) => points.insert(place, (size, record)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::synthetic;
+
+    #[test]
+    fn squares_sequences_and_parameters_are_found_as_sweeps() {
+        let records = synthetic::records();
+        let names: Vec<String> = sweeps(&records).iter().map(Sweep::slug).collect();
+        assert!(names.contains(&"matmul-f32-t1".to_owned()), "{names:?}");
+        assert!(names.contains(&"attention-fwd-f32-t1".to_owned()), "{names:?}");
+        assert!(names.contains(&"adamw-f32-t1-cold".to_owned()), "{names:?}");
+    }
+
+    #[test]
+    fn four_sizes_are_no_sweep() {
+        let squares = |sizes: &[usize]| -> Vec<Record> {
+            sizes.iter().map(|&n| synthetic::square(n, "matmul/simd", "own", 1e-3)).collect()
+        };
+        assert!(sweeps(&squares(&[64, 128, 256, 512])).is_empty());
+        assert_eq!(sweeps(&squares(&[64, 128, 256, 512, 1024])).len(), 1);
+    }
+
+    #[test]
+    fn layers_of_models_that_happen_to_share_two_sides_are_no_sweep() {
+        let mut records: Vec<Record> = [100, 200, 300, 400, 500]
+            .map(|n| synthetic::matmul(64, n, 128, "matmul/simd", "own", 1e-3))
+            .to_vec();
+        assert_eq!(sweeps(&records)[0].slug(), "matmul-f32-t1-by-n");
+        for record in &mut records {
+            record.model = "bert-base:qkv".to_owned();
+        }
+        assert!(sweeps(&records).is_empty());
+    }
+}
