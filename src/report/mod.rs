@@ -66,6 +66,12 @@ impl Law {
     }
 }
 
+/// Fits a law to points of size and value; `None` where nothing fits.
+pub type Fit<'a> = &'a dyn Fn(&[(f64, f64)]) -> Option<Law>;
+
+/// Finds the stretches, each from one size to another, in which a curve leaves its law.
+pub type Bends<'a> = &'a dyn Fn(&[(f64, f64)]) -> Vec<(f64, f64)>;
+
 /// All that a report is made from.
 #[derive(Clone, Copy)]
 pub struct ReportInput<'a> {
@@ -78,7 +84,7 @@ pub struct ReportInput<'a> {
     /// From a model's name to its number of parameters.
     pub params: &'a dyn Fn(&str) -> Option<f64>,
     /// Fits t = a + b·nᵖ to points of size and seconds (or bytes); `None` where nothing fits.
-    pub law: &'a dyn Fn(&[(f64, f64)]) -> Option<Law>,
+    pub law: Fit<'a>,
     /// The stretches, each from one size to another, in which a curve of size and seconds bends away from a single law.
-    pub bends: &'a dyn Fn(&[(f64, f64)]) -> Vec<(f64, f64)>,
+    pub bends: Bends<'a>,
 }

@@ -13,17 +13,14 @@ pub use roofline::roofline;
 pub use scaling::scaling;
 pub use throughput::throughput;
 
-use super::Law;
 use super::axis::{Axis, Unit};
 use super::chart::{Entry, Point, Series};
 use super::group::{Group, short};
 use super::palette::Look;
 use super::sweep::{LEAST_SIZES, Line};
+use super::{Fit, Law};
 use crate::ops::Family;
 use crate::record::Record;
-
-/// Fits a law to points of size and value.
-pub type Fit<'a> = &'a dyn Fn(&[(f64, f64)]) -> Option<Law>;
 
 /// The law of a line's times, where it has sizes enough.
 pub fn law_of(line: &Line, fit: Fit) -> Option<Law> {

@@ -1,9 +1,10 @@
+use super::super::Fit;
 use super::super::axis::{Axis, Scale, Unit};
 use super::super::chart::{Chart, Entry, Panel, extent};
 use super::super::group::Group;
 use super::super::palette::Palette;
 use super::super::sweep::Line;
-use super::{Fit, label, law_of, sort_legend, time_series, title};
+use super::{label, law_of, sort_legend, time_series, title};
 use crate::ops::{Family, Problem, Rule};
 use crate::record::Record;
 

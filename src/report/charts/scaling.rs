@@ -1,8 +1,9 @@
+use super::super::Fit;
 use super::super::axis::{Axis, Scale, Unit};
 use super::super::chart::{Chart, Entry, Panel, extent};
 use super::super::palette::Palette;
 use super::super::sweep::Sweep;
-use super::{Fit, label, law_of, sort_legend, ticks_at_sizes, time_series, title};
+use super::{label, law_of, sort_legend, ticks_at_sizes, time_series, title};
 
 /// Time against size, log–log, with intervals and the fitted laws; `None` for a sweep without a measured point.
 pub fn scaling(sweep: &Sweep, fit: Fit, palette: &Palette) -> Option<Chart> {
