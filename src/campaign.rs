@@ -258,21 +258,33 @@ impl Campaign<'_> {
         Nanos(self.goal.budget.0.min(2.0 * fair).max(5e7))
     }
 
-    /// Why even the fewest launches would take too long, in numbers.
+    /// Why even the fewest launches, or making ready for them, would take too long, in numbers.
     fn too_long(&self, kernel: &str, case: &Case, goal: &Goal) -> Option<String> {
+        /// Operands are made, copied, checked and restored; memory that is touched for the first time sets the pace.
+        const READY_PER_BYTE: Nanos = Nanos(4.0);
+        let budget = goal.budget;
+        let ready = Nanos(READY_PER_BYTE.0 * self.capabilities.case_bytes(case).0 as f64);
+        let all = Nanos(ready.0 * goal.min_processes as f64);
+        if all.0 > 10.0 * budget.0 {
+            return Some(format!(
+                "would take about {ready} to make ready in each of {} processes; the budget is {budget} (--budget raises \
+                 it)",
+                goal.min_processes
+            ));
+        }
         // Check, warm-up, and one sample behind an untimed launch, in each process.
         let launches = 4 * goal.min_processes;
         let prediction = self.estimator.predict(kernel, case);
         let (slack, basis) = match prediction.basis {
-            Basis::Measured => (1.5, "measured on a smaller case"),
+            Basis::Measured => (1.5, "measured on another size"),
             Basis::Nominal => (4.0, "a guess"),
         };
         let needs = Nanos(prediction.launch.0 * launches as f64);
-        (needs.0 > slack * goal.budget.0).then(|| {
+        (needs.0 > slack * budget.0).then(|| {
             format!(
                 "would take about {} a launch ({basis}) and {needs} for the {launches} launches that it needs at least; \
-                 the budget is {} (--budget raises it)",
-                prediction.launch, goal.budget
+                 the budget is {budget} (--budget raises it)",
+                prediction.launch
             )
         })
     }

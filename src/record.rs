@@ -74,7 +74,8 @@ pub struct Timing {
     pub samples: usize,
     /// Why sampling ended.
     pub stop: StopReason,
-    /// The typical time of a launch: geometric mean over processes of each process's median.
+    /// The typical time of a launch: geometric mean over processes of the median of the faster half of each process's
+    /// samples (what else happens on a machine only ever adds time).
     pub median: Nanos,
     /// Lower end of the 95 % interval of `median`.
     pub low: Nanos,

@@ -257,10 +257,10 @@ impl Session<'_> {
         let track = &self.tracks[i];
         let iterations = (self.goal.slice.0 / track.launch_ns).ceil().clamp(1.0, 1e9) as u64;
         let sample_ns = track.launch_ns * iterations as f64;
-        // A turn of about four slices: short enough to take turns often, long enough to be worth a message.
-        let most = self.goal.samples as f64;
-        let count =
-            (4.0 * self.goal.slice.0 / sample_ns).round().clamp(2f64.min(most), most) as usize;
+        // A turn of about two slices: many short turns meet more of what the machine goes through than one long one.
+        let count = (2.0 * self.goal.slice.0 / sample_ns)
+            .round()
+            .clamp(1.0, self.goal.samples as f64) as usize;
         let start = (self.now)();
         let visit = self.crew.sample(process, track.job, iterations, count);
         let spent = (self.now)() - start;
@@ -293,7 +293,7 @@ impl Session<'_> {
     fn settle(&mut self, processes: usize) {
         for track in self.tracks.iter_mut().filter(|t| t.is_open()) {
             let rule = self.goal.stopping();
-            let level = rule.interval(&track.clean(), RESAMPLES, SEED);
+            let level = rule.interval(&faster_halves(&track.clean()), RESAMPLES, SEED);
             let begun = level.as_ref().map_or(0, |level| level.processes);
             // One more process costs about what those so far did on average.
             let next = track.spent / begun.max(1) as f64;
@@ -357,7 +357,7 @@ impl<'a> Track<'a> {
 
     fn timing(&self, rule: &Stopping) -> Option<Timing> {
         let processes = self.clean();
-        let level = rule.interval(&processes, RESAMPLES, SEED)?;
+        let level = rule.interval(&faster_halves(&processes), RESAMPLES, SEED)?;
         let mut all: Vec<f64> = processes.iter().flatten().copied().collect();
         all.sort_by(f64::total_cmp);
         let samples = self.samples.iter().map(Vec::len).sum::<usize>();
@@ -417,6 +417,23 @@ impl<'a> Track<'a> {
             counters,
         }
     }
+}
+
+/// The faster half of each process's samples, which its level is the median of.
+///
+/// What else happens on a shared machine (a neighbour on the same core or memory, an interrupt) only ever adds time, and
+/// comes in bursts of many samples: on a virtual machine the median of a process moved by 20 % where its lower quartile stayed
+/// within 2 %.
+fn faster_halves(processes: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let half = |samples: &Vec<f64>| {
+        let mut sorted = samples.clone();
+        sorted.sort_by(f64::total_cmp);
+        // A single process (an interrupted run) has its samples alone to tell an interval from.
+        let keep = if processes.len() > 1 { samples.len().div_ceil(2) } else { samples.len() };
+        sorted.truncate(keep);
+        sorted
+    };
+    processes.iter().map(half).collect()
 }
 
 /// The check with the larger deviation; NaN counts as largest.
@@ -622,6 +639,19 @@ mod tests {
         };
         assert_eq!(timing.stop, StopReason::Interrupted);
         assert_eq!(findings[1].outcome, None);
+    }
+
+    #[test]
+    fn a_burst_of_disturbance_does_not_move_the_level() {
+        let job = &jobs(&[("a", "own")])[0];
+        let mut track = Track::new(job);
+        let timed = |ns| Timed { wall_ns: ns, cpu_ns: None, run_queue_ns: Some(0), iterations: 1 };
+        let process =
+            |slow: usize| (0..8).map(|i| timed(if i < slow { 1300 } else { 1000 })).collect();
+        track.samples = vec![process(0), process(4), process(5)];
+        let timing = track.timing(&GOAL.stopping()).unwrap();
+        assert!((timing.median.0 - 1000.0).abs() < 1e-6, "{timing:?}");
+        assert_eq!((timing.p99.0, timing.samples), (1300.0, 24));
     }
 
     #[test]
