@@ -96,6 +96,11 @@ fn facts(machine: &Value) -> Vec<(String, String)> {
         "scalemark",
         text(&software["scalemark"]).map(|version| format!("{version}{commit}{dirty}")),
     );
+    let lost = machine["run"]["lost_share"].as_f64().filter(|lost| *lost > 0.01);
+    add(
+        "lost time",
+        lost.map(|lost| format!("{:.0} % of a busy thread's time, before the run", lost * 100.0)),
+    );
     for (provider, facts) in software["libraries"].as_object().into_iter().flatten() {
         add(&format!("library {provider}"), text(facts));
     }

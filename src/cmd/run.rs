@@ -13,6 +13,7 @@ use serde_json::json;
 use super::progress::Progress;
 use crate::campaign::{self, Campaign, Entry, Peaks, probes_for};
 use crate::device::cpu::detect_capabilities;
+use crate::device::lost::lost_share;
 use crate::device::machine::{DetectOptions, Machine};
 use crate::device::pool::affinity;
 use crate::device::{Capabilities, memory, placement};
@@ -152,7 +153,9 @@ fn start(args: &Args, capabilities: &Capabilities) -> anyhow::Result<ExitCode> {
         machine.software.libraries.insert(provider, facts.join(", "));
     }
     let mut value = serde_json::to_value(&machine)?;
-    value["run"] = json!({ "order": order, "goal": plan.goal, "suite": plan.suite });
+    let lost = lost_share(Duration::from_millis(100));
+    value["run"] =
+        json!({ "order": order, "goal": plan.goal, "suite": plan.suite, "lost_share": lost });
     let writer = match &args.out {
         Some(folder) => RunWriter::create_at(folder, &value)?,
         None => {
@@ -328,6 +331,7 @@ fn go(
     before: &[Record],
 ) -> anyhow::Result<ExitCode> {
     catch_interrupts();
+    warn_of_lost_time("before");
     memory::keep_large_blocks();
     let done: HashSet<(String, String)> =
         before.iter().map(|r| (r.case.key(), r.kernel.clone())).collect();
@@ -377,6 +381,7 @@ fn go(
     }
     progress.finish();
     drop(campaign);
+    warn_of_lost_time("after");
     let interrupted = INTERRUPTED.load(Ordering::SeqCst);
     let folder = writer.folder().to_owned();
     writer.finish()?;
@@ -394,6 +399,17 @@ fn go(
     }
     let bad = records.iter().any(|r| matches!(r.outcome, Outcome::Wrong(_) | Outcome::Failed(_)));
     Ok(if bad { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// Says so when the machine loses processor time to something that leaves no other trace: intervals will be wide.
+fn warn_of_lost_time(when: &str) {
+    let lost = lost_share(Duration::from_millis(100));
+    if lost > 0.05 {
+        eprintln!(
+            "warning: {when} this run a busy thread did not run for {:.0} % of the time; `scalemark machine` says what to do",
+            lost * 100.0
+        );
+    }
 }
 
 /// A line on the case that was just measured, for logs.

@@ -1,6 +1,7 @@
 //! Where kernels run: memory, threads, clock, and what the place is capable of.
 
 pub mod cpu;
+pub mod lost;
 pub mod machine;
 pub mod memory;
 pub mod placement;

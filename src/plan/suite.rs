@@ -88,15 +88,8 @@ impl Suite {
 }
 
 /// The models of suite `quick`: small enough for two cores, over a decade of sizes.
-const QUICK: &[&str] = &[
-    "gpt2",
-    "bert-base",
-    "bert-large",
-    "gpt2-medium",
-    "qwen3-0.6b",
-    "gpt2-large",
-    "gpt2-xl",
-];
+const QUICK: &[&str] =
+    &["gpt2", "bert-base", "bert-large", "gpt2-medium", "qwen3-0.6b", "gpt2-large", "gpt2-xl"];
 
 const STANDARD: &[&str] = &[
     "bert-base",

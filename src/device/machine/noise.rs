@@ -147,6 +147,15 @@ fn neighbours(machine: &Machine, readings: &Readings, add: Add) {
             "run at a quieter hour, or on an instance without a CPU credit or a shared core",
         );
     }
+    let lost = readings.lost.unwrap_or(0.0);
+    if lost > 0.01 {
+        add(
+            "lost time",
+            if lost > 0.05 { Unfit } else { Noisy },
+            format!("a busy thread did not run for {:.0} % of the time", 100.0 * lost),
+            "if nothing else runs here, the host gives the time to others without saying so: run at a quieter hour",
+        );
+    }
     // A load average remembers a minute, so that it counts builds that have just ended; runnable tasks are there now.
     let runnable = readings.runnable.unwrap_or(0);
     let load = readings.load.unwrap_or(0.0);

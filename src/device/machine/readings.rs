@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::hardware;
 use super::root::Root;
+use crate::device::lost::lost_share;
 use crate::units::Bytes;
 
 /// The state of the machine over a short window; `None` where the system does not tell.
@@ -19,6 +20,8 @@ pub struct Readings {
     pub steal: Option<f64>,
     /// The same since the machine started.
     pub steal_since_boot: Option<f64>,
+    /// The share of time that a busy thread was not running, reported or not, from 0 to 1.
+    pub lost: Option<f64>,
     /// Lowest and highest frequency that a CPU had at either end of the window.
     pub mhz: Option<(u32, u32)>,
     /// The range that the frequency driver may choose from.
@@ -63,6 +66,7 @@ impl Readings {
                 share(after.0.checked_sub(before.0)?, after.1.checked_sub(before.1)?)
             }),
             steal_since_boot: after.0.and_then(|(steal, all)| share(steal, all)),
+            lost: root.is_live().then(|| lost_share(window / 3)),
             mhz: range(&seen),
             mhz_allowed: allowed_range(root),
             counters: if root.is_live() { counters_open() } else { None },
