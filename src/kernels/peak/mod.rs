@@ -3,7 +3,7 @@
 //! | kernel | does |
 //! |---|---|
 //! | portable | every probe in the instructions that every target of the build has |
-//! | simd | every probe in the widest vectors, dot-product instructions where there are any |
+//! | simd | every probe in vectors that suit the processor and the size, with dot-product instructions where there are any |
 //! | non-temporal | the probes that write without having read, by stores around the caches |
 
 pub mod anchor;
@@ -16,6 +16,7 @@ mod tests;
 
 use std::borrow::Cow;
 
+use super::optimizer::lanes::streaming_isa;
 use super::{Body, CpuKernel, Kernel};
 use crate::device::{Capabilities, Isa, Pool};
 use crate::error::{Error, Result};
@@ -37,7 +38,10 @@ static SIMD: CpuKernel = CpuKernel {
     about: "arithmetic and plain streams in AVX-512, AVX2 or portable vectors",
     provider: "own",
     refuses,
-    build: |on, case, pool| build(&on.isa, case, pool, false),
+    build: |on, case, pool| match probe(case)?.kind {
+        ProbeKind::Fma => build(&on.isa, case, pool, false),
+        _ => build(&streaming_isa(on, case), case, pool, false),
+    },
 };
 
 static NON_TEMPORAL: CpuKernel = CpuKernel {
