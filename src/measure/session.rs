@@ -198,9 +198,10 @@ impl Session<'_> {
         }
     }
 
-    /// Whether a job takes part in this round: a process gives each at least two turns (there and back), then more until it
-    /// has its samples or its share of the budget is spent.
+    /// Whether a job takes part in this round: until a process has its samples or a job's share of the budget is spent. A job
+    /// of short launches gets half of its samples in any case: what making ready has cost is not won back by going without.
     fn is_due(&self, process: usize, i: usize, rounds: usize) -> bool {
+        const SHORT: f64 = 2e7;
         let track = &self.tracks[i];
         if !track.is_open() || !(track.ready || track.has_begun(process)) {
             return false;
@@ -208,7 +209,14 @@ impl Session<'_> {
         let taken = track.samples.get(process).map_or(0, Vec::len);
         let share = self.goal.budget.0 * (process + 1) as f64 / self.goal.min_processes as f64;
         let has_time = track.spent < share.min(self.goal.budget.0);
-        rounds == 0 || (has_time && (rounds < 2 || taken < self.goal.samples))
+        let wants = if has_time || rounds == 0 {
+            self.goal.samples
+        } else if track.launch_ns < SHORT {
+            self.goal.samples.div_ceil(2)
+        } else {
+            0
+        };
+        rounds == 0 || taken < wants || (has_time && rounds < 2)
     }
 
     fn prepare(&mut self, process: usize, i: usize) {

@@ -30,9 +30,9 @@ static NAIVE: CpuKernel = CpuKernel {
     id: "optimizer/naive",
     about: "one pass over the vectors for each statement, as frameworks do without fusion",
     provider: "own",
+    prologue: None,
     refuses,
     build: passes::build_naive,
-    prologue: None,
 };
 
 static BLOCKED: CpuKernel = CpuKernel {

@@ -5,7 +5,7 @@
 //! measured to slow an update down.
 
 use super::constants::Constants;
-use super::lanes::{Lanes, Portable};
+use super::lanes::{Lanes, Portable, streaming_isa};
 use super::update;
 use super::vectors::{Element, Part, Vectors};
 use crate::device::{Capabilities, Isa, Pool};
@@ -16,12 +16,13 @@ use crate::ops::{Case, DType, Rule};
 /// Parameters that stay together when threads share: a page of f32, two of bf16 pairs, and whole cache lines of each.
 const GRAIN: usize = 2048;
 
-/// Chooses the widest vectors that the processor has.
+/// Chooses the vectors that suit the processor and the size.
 pub fn build(on: &Capabilities, case: &Case, _: &Pool) -> Result<Body> {
     let rule = update(case)?.rule;
+    let isa = streaming_isa(on, case);
     Ok(match case.precision.inputs {
-        DType::Bf16 => body(choose::<half::bf16>(&on.isa, rule), rule),
-        _ => body(choose::<f32>(&on.isa, rule), rule),
+        DType::Bf16 => body(choose::<half::bf16>(&isa, rule), rule),
+        _ => body(choose::<f32>(&isa, rule), rule),
     })
 }
 

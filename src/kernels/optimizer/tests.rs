@@ -200,3 +200,20 @@ fn other_dtypes_are_refused_with_a_reason() {
         }
     }
 }
+
+#[test]
+fn updates_beyond_the_cache_are_streamed_in_narrower_vectors() {
+    use super::lanes::streaming_isa;
+    use crate::ops::Cache;
+    let isa = Isa { avx2: true, avx512: true, ..Isa::PORTABLE };
+    let on = Capabilities {
+        isa,
+        last_level_cache: crate::units::Bytes(1 << 20),
+        ..detect_capabilities()
+    };
+    let small = case(Rule::Adamw, 1 << 10, Precision::F32, 1);
+    assert!(streaming_isa(&on, &small).avx512);
+    assert!(!streaming_isa(&on, &Case { cache: Cache::Cold, ..small }).avx512);
+    assert!(!streaming_isa(&on, &case(Rule::Adamw, 1 << 20, Precision::F32, 1)).avx512);
+    assert!(streaming_isa(&on, &case(Rule::Adamw, 1 << 20, Precision::F32, 1)).avx2);
+}

@@ -3,7 +3,7 @@
 //! | kernel | does |
 //! |---|---|
 //! | portable | every probe in the instructions that every target of the build has |
-//! | simd | every probe in the widest vectors, dot-product instructions where there are any |
+//! | simd | every probe in vectors that suit the processor and the size, with dot-product instructions where there are any |
 //! | non-temporal | the probes that write without having read, by stores around the caches |
 
 pub mod anchor;
@@ -16,6 +16,7 @@ mod tests;
 
 use std::borrow::Cow;
 
+use super::optimizer::lanes::streaming_isa;
 use super::{Body, CpuKernel, Kernel};
 use crate::device::{Capabilities, Isa, Pool};
 use crate::error::{Error, Result};
@@ -28,9 +29,9 @@ static PORTABLE: CpuKernel = CpuKernel {
     id: "peak/portable",
     about: "arithmetic and plain streams without vector intrinsics",
     provider: "own",
+    prologue: None,
     refuses,
     build: |_, case, pool| build(&Isa::PORTABLE, case, pool, false),
-    prologue: None,
 };
 
 static SIMD: CpuKernel = CpuKernel {
@@ -39,7 +40,10 @@ static SIMD: CpuKernel = CpuKernel {
     provider: "own",
     prologue: None,
     refuses,
-    build: |on, case, pool| build(&on.isa, case, pool, false),
+    build: |on, case, pool| match probe(case)?.kind {
+        ProbeKind::Fma => build(&on.isa, case, pool, false),
+        _ => build(&streaming_isa(on, case), case, pool, false),
+    },
 };
 
 static NON_TEMPORAL: CpuKernel = CpuKernel {
