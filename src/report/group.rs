@@ -1,6 +1,6 @@
 //! Records that belong side by side: same op, pass, precision, threads, cache, regime and device.
 
-use crate::ops::{Cache, DType, Family, Pass, Precision, Problem, Regime};
+use crate::ops::{Cache, DType, Family, Pass, Precision, ProbeKind, Problem, Regime};
 use crate::record::Record;
 
 /// What the records of one chart or table share.
@@ -186,7 +186,7 @@ pub fn memory_bound(record: &Record) -> bool {
         (None, None) => match record.case.problem {
             Problem::Update(_) => true,
             Problem::Attention(_) => record.case.pass == Pass::Decode,
-            Problem::Peak(_) => cost.flops.0 == 0,
+            Problem::Peak(probe) => probe.kind != ProbeKind::Fma,
             Problem::Matmul(_) => false,
         },
     }

@@ -112,12 +112,7 @@ pub fn peaks_table(records: &[Record]) -> Option<String> {
         }
     }
     let row = |(_, record): &(String, &Record)| {
-        let flops = record.case.cost().flops.0 > 0;
-        let rate = if flops {
-            record.flop_rate().map(|r| r.to_string())
-        } else {
-            record.byte_rate().map(|r| r.to_string())
-        };
+        let rate = rate(record);
         let sizes = record.case.sizes();
         vec![
             cell(sizes.split('/').next().unwrap_or_default()),
