@@ -117,7 +117,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                 bad.push(format!("{status}: {} on {key}: {detail}", job.kernel));
             }
         }
-        progress.step(&format!("{key}: {}", if bad.is_empty() { "right" } else { "done" }));
+        progress.step(&format!("{key}: {} wrong or failed so far", bad.len()));
     }
     progress.finish();
     for line in &bad {
