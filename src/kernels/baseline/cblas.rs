@@ -12,7 +12,7 @@ use super::find::{Library, find};
 use crate::device::pool::affinity;
 use crate::error::{Error, Result};
 use crate::kernels::{Args, Body, CpuKernel};
-use crate::ops::{Case, Precision, Problem, Transpose};
+use crate::ops::{Case, Matmul, Precision, Problem, Transpose};
 
 /// OpenBLAS, from the system or from the wheel that scipy uses (whose symbols carry a prefix).
 pub static OPENBLAS: CpuKernel = CpuKernel {
@@ -92,7 +92,9 @@ fn refuses(library: &Library, case: &Case) -> Option<Cow<'static, str>> {
     sizes.contains(&true).then(|| "CBLAS with 32-bit integers takes sizes below 2³¹".into())
 }
 
-type Sgemm = unsafe extern "C" fn(
+/// `cblas_sgemm` for f32 operands; OpenBLAS's `cblas_sbgemm` and MKL's `cblas_gemm_bf16bf16f32` for bf16 operands, which these
+/// declare as 16-bit integers. The result is f32.
+type Gemm<T> = unsafe extern "C" fn(
     c_int,
     c_int,
     c_int,
@@ -100,26 +102,9 @@ type Sgemm = unsafe extern "C" fn(
     c_int,
     c_int,
     f32,
-    *const f32,
+    *const T,
     c_int,
-    *const f32,
-    c_int,
-    f32,
-    *mut f32,
-    c_int,
-);
-/// OpenBLAS's `cblas_sbgemm` and MKL's `cblas_gemm_bf16bf16f32`: bf16 operands, f32 result.
-type Sbgemm = unsafe extern "C" fn(
-    c_int,
-    c_int,
-    c_int,
-    c_int,
-    c_int,
-    c_int,
-    f32,
-    *const u16,
-    c_int,
-    *const u16,
+    *const T,
     c_int,
     f32,
     *mut f32,
@@ -129,8 +114,8 @@ type SetThreads = unsafe extern "C" fn(c_int);
 
 /// A loaded library and the functions that are used of it.
 struct Blas {
-    sgemm: Sgemm,
-    sbgemm: Option<Sbgemm>,
+    sgemm: Gemm<f32>,
+    sbgemm: Option<Gemm<u16>>,
     set_threads: Option<SetThreads>,
     facts: BTreeMap<String, String>,
     /// Keeps the code of the functions above in place; never unloaded.
@@ -199,69 +184,40 @@ pub fn facts(provider: &str) -> BTreeMap<String, String> {
 }
 
 fn build(library: &'static Library, case: &Case) -> Result<Body> {
-    const ROW_MAJOR: c_int = 101;
-    const PLAIN: c_int = 111;
-    const TRANSPOSED: c_int = 112;
     let Problem::Matmul(p) = case.problem else {
         unreachable!("`refuses` lets only products through")
     };
     let blas = loaded(library)?;
-    let threads = case.threads as c_int;
     if let Some(set_threads) = blas.set_threads {
         // SAFETY: takes a positive number of threads.
-        unsafe { set_threads(threads) };
-    } else if threads > 1 {
+        unsafe { set_threads(case.threads as c_int) };
+    } else if case.threads > 1 {
         return Err(Error::Library(format!(
             "{} has no function that sets its threads",
             library.provider
         )));
     }
+    if case.precision == Precision::F32 {
+        return Ok(body(blas.sgemm, p));
+    }
+    let sbgemm = blas.sbgemm.ok_or_else(|| {
+        Error::Library(format!("this build of {} has no bf16 product", library.provider))
+    })?;
+    Ok(body(sbgemm, p))
+}
+
+/// A launch of all products of a case through `gemm`, whose operands are `T` in memory.
+fn body<T: bytemuck::Pod>(gemm: Gemm<T>, p: Matmul) -> Body {
+    const ROW_MAJOR: c_int = 101;
+    const PLAIN: c_int = 111;
+    const TRANSPOSED: c_int = 112;
     let (a_op, lda) = if p.transpose == Transpose::Tn { (TRANSPOSED, p.m) } else { (PLAIN, p.k) };
     let (b_op, ldb) = if p.transpose == Transpose::Nt { (TRANSPOSED, p.k) } else { (PLAIN, p.n) };
     let int = |size: usize| size.max(1) as c_int;
     let (lda, ldb, ldc) = (int(lda), int(ldb), int(p.n));
     let products = products(&p);
-    if case.precision == Precision::F32 {
-        let sgemm = blas.sgemm;
-        return Ok(Box::new(move |args: &mut Args<'_>| {
-            let (a, b) = (args.read[0].as_ref::<f32>(), args.read[1].as_ref::<f32>());
-            let c = args.written[0].as_mut::<f32>();
-            for &(rows, a_at, b_at, c_at) in &products {
-                let c = &mut c[c_at..c_at + rows * p.n];
-                if p.k == 0 {
-                    c.fill(0.0);
-                }
-                if c.is_empty() || p.k == 0 {
-                    continue;
-                }
-                let (a, b) = (&a[a_at..a_at + rows * p.k], &b[b_at..b_at + p.k * p.n]);
-                // SAFETY: the slices hold rows × k, k × n and rows × n elements at these leading dimensions.
-                unsafe {
-                    sgemm(
-                        ROW_MAJOR,
-                        a_op,
-                        b_op,
-                        rows as c_int,
-                        p.n as c_int,
-                        p.k as c_int,
-                        1.0,
-                        a.as_ptr(),
-                        lda,
-                        b.as_ptr(),
-                        ldb,
-                        0.0,
-                        c.as_mut_ptr(),
-                        ldc,
-                    );
-                }
-            }
-        }));
-    }
-    let sbgemm = blas.sbgemm.ok_or_else(|| {
-        Error::Library(format!("this build of {} has no bf16 product", library.provider))
-    })?;
-    Ok(Box::new(move |args: &mut Args<'_>| {
-        let (a, b) = (args.read[0].as_ref::<u16>(), args.read[1].as_ref::<u16>());
+    Box::new(move |args: &mut Args<'_>| {
+        let (a, b) = (args.read[0].as_ref::<T>(), args.read[1].as_ref::<T>());
         let c = args.written[0].as_mut::<f32>();
         for &(rows, a_at, b_at, c_at) in &products {
             let c = &mut c[c_at..c_at + rows * p.n];
@@ -272,25 +228,10 @@ fn build(library: &'static Library, case: &Case) -> Result<Body> {
                 continue;
             }
             let (a, b) = (&a[a_at..a_at + rows * p.k], &b[b_at..b_at + p.k * p.n]);
-            // SAFETY: as for sgemm; a bf16 is 16 bits in a u16, which is how these functions declare it.
-            unsafe {
-                sbgemm(
-                    ROW_MAJOR,
-                    a_op,
-                    b_op,
-                    rows as c_int,
-                    p.n as c_int,
-                    p.k as c_int,
-                    1.0,
-                    a.as_ptr(),
-                    lda,
-                    b.as_ptr(),
-                    ldb,
-                    0.0,
-                    c.as_mut_ptr(),
-                    ldc,
-                );
-            }
+            let (m, n, k) = (rows as c_int, p.n as c_int, p.k as c_int);
+            let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
+            // SAFETY: the slices hold rows × k, k × n and rows × n elements at these leading dimensions.
+            unsafe { gemm(ROW_MAJOR, a_op, b_op, m, n, k, 1.0, a, lda, b, ldb, 0.0, c, ldc) };
         }
-    }))
+    })
 }
