@@ -21,12 +21,12 @@ pub fn lost_share(window: Duration) -> f64 {
 /// The share of lost time in increasing readings of a clock that starts at zero.
 fn lost_between(readings: impl Iterator<Item = Duration>) -> f64 {
     let (mut last, mut lost) = (Duration::ZERO, Duration::ZERO);
-    for now in readings {
-        let gap = now - last;
+    for reading in readings {
+        let gap = reading - last;
         if gap > JUMP {
             lost += gap;
         }
-        last = now;
+        last = reading;
     }
     if last.is_zero() { 0.0 } else { lost.as_secs_f64() / last.as_secs_f64() }
 }
