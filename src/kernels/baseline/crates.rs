@@ -42,6 +42,7 @@ fn unsupported(case: &Case, precisions: &[Precision], names: &str) -> Option<Cow
 /// Makes the calling thread one of rayon's, each pinned to a CPU: a product then forks without waking a pool from outside.
 pub fn enter_worker(threads: usize) -> BTreeMap<String, String> {
     let cpus = affinity::allowed();
+    show_all_cpus_to_gemmkit(threads);
     if let Some(&first) = cpus.first() {
         affinity::pin(first);
     }
@@ -60,6 +61,20 @@ pub fn enter_worker(threads: usize) -> BTreeMap<String, String> {
         "rayon".to_owned(),
         format!("{} threads, {pool}", rayon::current_num_threads()),
     )])
+}
+
+/// gemmkit counts the CPUs that its first parallel caller may run on, once, and never takes more threads than that: a first
+/// caller that is pinned to one would keep it on one thread for good. So the first comes from a pool that is not pinned,
+/// which then goes again.
+fn show_all_cpus_to_gemmkit(threads: usize) {
+    /// Large enough that gemmkit looks for threads: its cube is above `PARALLEL_THRESHOLD_DEFAULT`.
+    const SIZE: usize = 128;
+    let Ok(pool) = rayon::ThreadPoolBuilder::new().num_threads(threads).build() else { return };
+    let (ones, mut out) = (vec![1f32; SIZE * SIZE], vec![0f32; SIZE * SIZE]);
+    let operand = || MatRef::new(&ones, SIZE, SIZE, SIZE as isize, 1);
+    let result = MatMut::new(&mut out, SIZE, SIZE, SIZE as isize, 1);
+    let parallel = gemmkit::Parallelism::Rayon(threads);
+    pool.install(|| gemmkit::gemm(1.0, operand(), operand(), 0.0, result, parallel));
 }
 
 /// The products of a case as (rows of C, offsets of A, B and C), one for each batch entry or expert.
