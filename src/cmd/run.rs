@@ -332,7 +332,7 @@ fn go(
 ) -> anyhow::Result<ExitCode> {
     catch_interrupts();
     warn_of_lost_time("before");
-    memory::keep_large_blocks();
+    memory::keep_large_blocks(capabilities.memory);
     let done: HashSet<(String, String)> =
         before.iter().map(|r| (r.case.key(), r.kernel.clone())).collect();
     let cpus = affinity::allowed();

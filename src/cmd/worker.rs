@@ -35,8 +35,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     // What a library prints must not get between the replies: from here on, standard output is standard error.
     let output = replies()?;
-    memory::keep_large_blocks();
     let device = Device::Cpu(CpuDevice::detect(true));
+    memory::keep_large_blocks(device.capabilities().memory);
     let libraries = baseline::enter_worker(&args.provider, device.capabilities().threads);
     let clock = SystemClock::new();
     let input = BufReader::new(std::io::stdin());

@@ -68,20 +68,17 @@ impl Drop for AlignedBytes {
 mod idle {
     use super::{AlignedBytes, HUGE};
     use std::sync::Mutex;
-    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-    /// The most that is kept.
-    const LIMIT: usize = 3 << 30;
-
-    pub static ON: AtomicBool = AtomicBool::new(false);
+    /// The most that is kept; 0: nothing.
+    pub static LIMIT: AtomicUsize = AtomicUsize::new(0);
     pub static BYTES: AtomicUsize = AtomicUsize::new(0);
     static BLOCKS: Mutex<Vec<AlignedBytes>> = Mutex::new(Vec::new());
 
     pub fn keeps(block: &AlignedBytes) -> bool {
         let size = block.layout.size();
-        ON.load(Relaxed)
-            && size >= HUGE
-            && BYTES.load(Relaxed) + size <= LIMIT
+        size >= HUGE
+            && BYTES.load(Relaxed) + size <= LIMIT.load(Relaxed)
             && !std::thread::panicking()
     }
 
@@ -92,7 +89,7 @@ mod idle {
 
     /// The smallest block that holds `len` bytes and is not more than half as large again.
     pub fn take(len: usize) -> Option<AlignedBytes> {
-        if len < HUGE || !ON.load(Relaxed) {
+        if len < HUGE || LIMIT.load(Relaxed) == 0 {
             return None;
         }
         let mut blocks = BLOCKS.lock().unwrap_or_else(|e| e.into_inner());
@@ -105,9 +102,10 @@ mod idle {
     }
 }
 
-/// From now on, blocks of at least 2 MiB are kept for the next that fits when they are dropped, up to 3 GiB in all.
-pub fn keep_large_blocks() {
-    idle::ON.store(true, Relaxed);
+/// From now on, blocks of at least 2 MiB are kept for the next that fits when they are dropped: up to a 32nd of `available`
+/// memory in all, for a run has a dozen processes that keep some, beside what one of them needs.
+pub fn keep_large_blocks(available: Bytes) {
+    idle::LIMIT.store((available.0 / 32) as usize, Relaxed);
 }
 
 /// Bytes of blocks that are kept and not in use: resident, but nobody's.
@@ -251,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_kept_block_comes_back_zeroed_and_of_the_right_length() {
-        keep_large_blocks();
+        keep_large_blocks(Bytes(1 << 30));
         for _ in 0..3 {
             let mut block = AlignedBytes::zeroed(5 * HUGE);
             assert!(block.iter().all(|&b| b == 0));

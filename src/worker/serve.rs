@@ -97,6 +97,10 @@ impl<'d> Worker<'d> {
                 let idle = memory::idle_bytes().0;
                 let peak_resident = covariates::resident_peak().map(|b| b.0.saturating_sub(idle));
                 self.held.remove(&handle);
+                // A parked worker holds on to nothing that the next one needs the memory for.
+                if self.held.is_empty() {
+                    self.case = None;
+                }
                 Ok(Reply::Released { peak_resident })
             }
             Request::Exit => unreachable!("an exit ends the loop before it gets here"),
