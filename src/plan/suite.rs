@@ -22,7 +22,7 @@ pub enum Suite {
     /// Every op, ladder and baseline in at most 90 seconds on two cores; 10 %
     #[default]
     Quick,
-    /// The models that fit, all passes, one thread and all; 2 %; about an hour
+    /// The models that fit, all passes, one thread and all; 2 %; at most an hour
     Standard,
     /// Every model, longer sequences, cold and warm; 1 %; hours
     Full,
@@ -71,18 +71,19 @@ impl Suite {
 
     /// The time that the whole suite may take; budgets of cases shrink to keep it.
     pub fn time_limit(self) -> Option<Duration> {
-        (self == Suite::Quick).then(|| Duration::from_secs(80))
+        match self {
+            Suite::Quick => Some(Duration::from_secs(84)),
+            Suite::Standard => Some(Duration::from_secs(3600)),
+            Suite::Full => None,
+        }
     }
 
     /// The cases for a machine with this many hardware threads.
     pub fn cases(self, threads: usize) -> Vec<Planned> {
         merge(match self {
             Suite::Quick => quick(threads),
-            Suite::Standard => of_models(STANDARD, &[1, threads], 512, &[Cache::Warm]),
-            Suite::Full => {
-                let all: Vec<&str> = models::builtin().iter().map(|m| m.name.as_str()).collect();
-                of_models(&all, &[1, threads], 2048, &[Cache::Warm, Cache::Cold])
-            }
+            Suite::Standard => standard(threads),
+            Suite::Full => full(threads),
         })
     }
 }
@@ -123,10 +124,8 @@ fn update(rule: Rule, params: usize, base: Precision, threads: usize) -> Planned
 /// Every probe of the machine, at one thread and at all.
 pub fn probes(threads: usize) -> Vec<Planned> {
     let cache = detect_capabilities().last_level_cache;
-    let mut counts = vec![1, threads];
-    counts.dedup();
     let mut cases = Vec::new();
-    for threads in counts {
+    for threads in counts(threads) {
         let mut add = |probe, precision| {
             cases.push(Planned::bare(Case {
                 threads,
@@ -206,59 +205,109 @@ fn quick(threads: usize) -> Vec<Planned> {
     cases
 }
 
-fn of_models(names: &[&str], threads: &[usize], seq: usize, caches: &[Cache]) -> Vec<Planned> {
+/// What an hour can hold: sweeps over every op, and the models that fit.
+fn standard(threads: usize) -> Vec<Planned> {
     let mut cases = Vec::new();
-    let mut distinct = threads.to_vec();
-    distinct.dedup();
-    for &threads in &distinct {
-        for size in [64, 128, 256, 512, 1024, 2048, 4096] {
-            for precision in [Precision::F32, Precision::BF16, Precision::INT8] {
-                cases.push(matmul(Matmul::new(size, size, size), precision, threads));
+    for count in counts(threads) {
+        for size in [64, 128, 256, 512, 768, 1024, 1536, 2048, 3072, 4096] {
+            cases.push(matmul(Matmul::new(size, size, size), Precision::F32, count));
+        }
+        for precision in [Precision::BF16, Precision::INT8] {
+            for size in [256, 512, 1024, 2048] {
+                cases.push(matmul(Matmul::new(size, size, size), precision, count));
             }
         }
-        for seq in [128, 256, 512, 1024, 2048, 4096, 8192] {
-            for precision in [Precision::F32, Precision::BF16] {
+        for precision in [Precision::F32, Precision::BF16] {
+            for seq in [256, 512, 1024, 2048, 4096] {
                 for causal in [true, false] {
-                    for head_dim in [64, 128] {
-                        let problem = Attention::new(4, seq, head_dim, causal);
-                        cases.push(attention(problem, precision, Pass::Forward, threads));
-                        cases.push(attention(problem, precision, Pass::Backward, threads));
+                    let problem = Attention::new(4, seq, 64, causal);
+                    cases.push(attention(problem, precision, Pass::Forward, count));
+                    if seq <= 2048 {
+                        cases.push(attention(problem, precision, Pass::Backward, count));
                     }
                 }
             }
+            let wide = Attention::new(4, 1024, 128, true);
+            cases.push(attention(wide, precision, Pass::Forward, count));
+            cases.push(attention(wide, precision, Pass::Backward, count));
         }
         for rule in Rule::ALL {
-            for params in [1 << 16, 1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 26] {
-                cases.push(update(rule, params, Precision::F32, threads));
+            for params in [1 << 16, 1 << 20, 1 << 22, 1 << 26] {
+                cases.push(update(rule, params, Precision::F32, count));
             }
         }
-        cases.push(update(Rule::Adamw, 1 << 26, Precision::BF16, threads));
+        cases.push(update(Rule::Adamw, 1 << 26, Precision::BF16, count));
+        cases.extend(of_models(STANDARD, &[Pass::Forward], Precision::F32, count, 512));
     }
-    for &cache in caches {
-        for model in names.iter().map(|name| models::find(name).expect("a built-in model")) {
-            for pass in [Pass::Forward, Pass::Backward, Pass::Decode] {
-                for precision in [Precision::F32, Precision::BF16] {
-                    for &threads in &distinct {
-                        let step = Step::new(pass, 1, seq.min(model.context));
-                        let parts = planned_parts(model, &step, precision, threads);
-                        let cached = |p: Planned| Planned { case: Case { cache, ..p.case }, ..p };
-                        cases.extend(parts.into_iter().map(cached));
-                    }
+    let passes = [Pass::Backward, Pass::Decode];
+    cases.extend(of_models(STANDARD, &passes, Precision::F32, threads, 512));
+    let passes = [Pass::Forward, Pass::Decode];
+    cases.extend(of_models(STANDARD, &passes, Precision::BF16, threads, 512));
+    cases.extend(growing_model(threads, 512));
+    cases
+}
+
+/// Every model and pass, longer sequences, cold and warm.
+fn full(threads: usize) -> Vec<Planned> {
+    let mut cases = standard(threads);
+    for count in counts(threads) {
+        for precision in [Precision::F32, Precision::BF16] {
+            for seq in [1 << 7, 1 << 13, 1 << 14] {
+                for head_dim in [64, 128] {
+                    let problem = Attention::new(4, seq, head_dim, true);
+                    cases.push(attention(problem, precision, Pass::Forward, count));
+                    cases.push(attention(problem, precision, Pass::Backward, count));
                 }
             }
+            let names: Vec<&str> = models::builtin().iter().map(|m| m.name.as_str()).collect();
+            let passes = [Pass::Forward, Pass::Backward, Pass::Decode];
+            let warm = of_models(&names, &passes, precision, count, 2048);
+            let cold = |p: &Planned| {
+                let case = Case { cache: Cache::Cold, ..p.case };
+                Planned { case, models: p.models.clone() }
+            };
+            cases.extend(warm.iter().map(cold));
+            cases.extend(warm);
         }
     }
-    // The sweep in which only the model grows.
-    for model in models::size_sweep() {
-        let step = Step::new(Pass::Forward, 1, seq);
-        cases.extend(planned_parts(
-            &model,
-            &step,
-            Precision::F32,
-            *distinct.last().expect("at least one count"),
-        ));
-    }
+    cases.extend(growing_model(threads, 2048));
     cases
+}
+
+/// One thread, and all.
+fn counts(threads: usize) -> Vec<usize> {
+    let mut counts = vec![1, threads];
+    counts.dedup();
+    counts
+}
+
+/// The parts of models, on `seq` tokens or as many as a model takes.
+fn of_models(
+    names: &[&str],
+    passes: &[Pass],
+    precision: Precision,
+    threads: usize,
+    seq: usize,
+) -> Vec<Planned> {
+    let parts = |name: &&str| {
+        let model = models::find(name).expect("a built-in model");
+        let step = |&pass| Step::new(pass, 1, seq.min(model.context));
+        passes
+            .iter()
+            .map(step)
+            .flat_map(|step| planned_parts(model, &step, precision, threads))
+            .collect::<Vec<_>>()
+    };
+    names.iter().flat_map(parts).collect()
+}
+
+/// The sweep in which only the model grows.
+fn growing_model(threads: usize, seq: usize) -> Vec<Planned> {
+    let step = Step::new(Pass::Forward, 1, seq);
+    models::size_sweep()
+        .iter()
+        .flat_map(|model| planned_parts(model, &step, Precision::F32, threads))
+        .collect()
 }
 
 #[cfg(test)]
