@@ -138,9 +138,47 @@ fn registry(criterion: &mut Criterion<ModelTime>) {
     }
 }
 
+/// The own pool against rayon's threads under the same kernels, with all threads of the machine.
+fn threads(criterion: &mut Criterion<ModelTime>) {
+    let own = CpuDevice::detect(true);
+    let threads = own.capabilities.threads;
+    if threads < 2 {
+        eprintln!("the race of thread pools needs two hardware threads, this machine has one");
+        return;
+    }
+    let devices = [
+        ("pool", Device::Cpu(CpuDevice { rayon: false, ..CpuDevice::detect(true) })),
+        ("rayon", Device::Cpu(CpuDevice { rayon: true, ..own })),
+    ];
+    let products = [32, 64, 128, 256, 512, 1024].map(|n| Problem::Matmul(Matmul::new(n, n, n)));
+    let sequences = [64, 256, 1024].map(|n| Problem::Attention(Attention::new(4, n, 64, true)));
+    let updates = [12, 16, 20].map(|n| Problem::Update(Update { rule: Rule::Sgd, params: 1 << n }));
+    for problem in products.into_iter().chain(sequences).chain(updates) {
+        let case = Case { threads, ..Case::new(problem, Precision::F32) };
+        let mut group = criterion.benchmark_group("threads");
+        let inputs = case.inputs(1);
+        let simd = format!("{}/simd", problem.family().name());
+        let kernel = Registry::default().get(&simd).expect("every family has a simd kernel");
+        for (name, device) in &devices {
+            group.bench_function(BenchmarkId::new(*name, case.key()), |bencher| {
+                // A thread of its own: it becomes one of rayon's for good.
+                std::thread::scope(|scope| {
+                    let run = || {
+                        let mut prepared =
+                            kernel.prepare(device, &case, &inputs).expect("simd takes the case");
+                        bencher.iter(|| prepared.launch(black_box(0)).expect("a launch works"));
+                    };
+                    scope.spawn(run).join().expect("the benchmark does not panic");
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().with_measurement(ModelTime(WallTime)).sample_size(20);
-    targets = registry
+    targets = registry, threads
 }
 criterion_main!(benches);

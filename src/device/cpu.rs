@@ -50,16 +50,21 @@ pub struct CpuDevice {
     pub capabilities: Capabilities,
     /// Whether pools pin their threads, the caller's among them: for measuring, not for tests.
     pub pin: bool,
+    /// Whether rayon runs the threads, to be measured beside the own pool; once a thread, for it becomes one of rayon's.
+    pub rayon: bool,
 }
 
 impl CpuDevice {
     /// This machine's processor, with pinned pools or not.
     pub fn detect(pin: bool) -> Self {
-        CpuDevice { capabilities: detect_capabilities(), pin }
+        CpuDevice { capabilities: detect_capabilities(), pin, rayon: false }
     }
 
     /// A pool of `threads` threads, the caller's among them; pinned when this device was made for measuring.
     pub fn pool(&self, threads: usize) -> Pool {
+        if self.rayon {
+            return Pool::by_rayon(threads).expect("a thread of no other rayon pool");
+        }
         if self.pin { Pool::pinned(threads) } else { Pool::new(threads) }
     }
 }

@@ -1,7 +1,8 @@
 //! A persistent pool of pinned threads with a fork and join of about a hundred nanoseconds.
 //!
 //! Workers spin for a while for the next job and then sleep, so that a busy sequence of launches pays no wake-up and an
-//! idle pool disturbs nobody. rayon was measured beside it: fork and join 0.5–20 µs, which small kernels cannot afford.
+//! idle pool disturbs nobody. [`Pool::by_rayon`] runs the same jobs on rayon's threads, to be measured beside it
+//! (`cargo bench -- threads`): results/threads.md says at which sizes which was faster.
 
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
@@ -39,6 +40,8 @@ unsafe impl Send for Shared {}
 pub struct Pool {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
+    /// Runs the jobs in place of `workers`.
+    rayon: Option<rayon::ThreadPool>,
 }
 
 impl std::fmt::Debug for Pool {
@@ -89,18 +92,44 @@ impl Pool {
                     .expect("the system can start a thread")
             })
             .collect();
-        Pool { shared, workers }
+        Pool { shared, workers, rayon: None }
+    }
+
+    /// A pool that runs its jobs on rayon's threads, pinned as in [`Pool::pinned`], the caller's among them: what a kernel
+    /// would cost with that library in place of this one.
+    ///
+    /// # Errors
+    /// When the calling thread is already one of another rayon pool, or the system starts no thread.
+    pub fn by_rayon(threads: usize) -> Result<Self, rayon::ThreadPoolBuildError> {
+        let cpus = affinity::allowed();
+        if let Some(&first) = cpus.first() {
+            affinity::pin(first);
+        }
+        let pin = move |thread: usize| {
+            if let Some(&cpu) = cpus.get(thread) {
+                affinity::pin(cpu);
+            }
+        };
+        let builder = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1));
+        let rayon = builder.use_current_thread().start_handler(pin).build()?;
+        let mut pool = Pool::on(1, &[]);
+        pool.rayon = Some(rayon);
+        Ok(pool)
     }
 
     /// The number of threads, the caller's included.
     pub fn threads(&self) -> usize {
-        self.workers.len() + 1
+        self.rayon.as_ref().map_or(self.workers.len() + 1, rayon::ThreadPool::current_num_threads)
     }
 
     /// Runs `f(0) … f(threads − 1)`, each on its own thread (`f(0)` on the caller's), and waits for all.
     ///
     /// Must be called from one thread at a time and not from inside `f`. Panics when any of the calls did.
     pub fn run<F: Fn(usize) + Sync>(&self, f: F) {
+        if let Some(rayon) = &self.rayon {
+            rayon.broadcast(|thread| f(thread.index()));
+            return;
+        }
         if self.workers.is_empty() {
             return f(0);
         }
@@ -146,7 +175,7 @@ impl Pool {
 
     /// Runs `f(item)` for `0..items`, handed out one by one: for work of uneven size.
     pub fn for_each<F: Fn(usize) + Sync>(&self, items: usize, f: F) {
-        if self.workers.is_empty() || items <= 1 {
+        if self.threads() == 1 || items <= 1 {
             return (0..items).for_each(f);
         }
         let next = AtomicUsize::new(0);
@@ -287,6 +316,23 @@ mod tests {
             });
             assert_eq!(sum.swap(0, Relaxed), 0x010101);
         }
+    }
+
+    #[test]
+    fn rayon_runs_each_job_once_a_thread_too() {
+        std::thread::spawn(|| {
+            let pool = Pool::by_rayon(3).expect("this thread is in no other pool");
+            assert_eq!(pool.threads(), 3);
+            let sum = AtomicU64::new(0);
+            for _ in 0..100 {
+                pool.run(|t| {
+                    sum.fetch_add(1 << (8 * t), Relaxed);
+                });
+                assert_eq!(sum.swap(0, Relaxed), 0x010101);
+            }
+        })
+        .join()
+        .unwrap();
     }
 
     #[test]

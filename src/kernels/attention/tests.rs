@@ -36,7 +36,7 @@ fn worst(expected: &Expected, outputs: &[Tensor]) -> f64 {
 fn device(isa: Isa) -> Device {
     let capabilities =
         Capabilities { isa, threads: 3, memory: Bytes(1 << 32), last_level_cache: Bytes(1 << 20) };
-    Device::Cpu(CpuDevice { capabilities, pin: false })
+    Device::Cpu(CpuDevice { capabilities, pin: false, rayon: false })
 }
 
 fn shape(

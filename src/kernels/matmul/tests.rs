@@ -21,7 +21,11 @@ fn isas() -> Vec<Isa> {
 
 fn device(isa: Isa) -> Device {
     let found = CpuDevice::detect(false);
-    Device::Cpu(CpuDevice { capabilities: Capabilities { isa, ..found.capabilities }, pin: false })
+    Device::Cpu(CpuDevice {
+        capabilities: Capabilities { isa, ..found.capabilities },
+        pin: false,
+        rayon: false,
+    })
 }
 
 fn case(p: Matmul, precision: Precision, threads: usize) -> Case {

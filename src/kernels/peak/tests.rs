@@ -17,7 +17,7 @@ fn devices() -> Vec<(&'static str, Device)> {
     }
     let device = |isa| {
         let capabilities = Capabilities { isa, ..detect_capabilities() };
-        Device::Cpu(CpuDevice { capabilities, pin: false })
+        Device::Cpu(CpuDevice { capabilities, pin: false, rayon: false })
     };
     paths.into_iter().map(|(name, isa)| (name, device(isa))).collect()
 }
