@@ -148,7 +148,10 @@ impl Hardware {
         let (family, model) = (self.family?, self.model?);
         match &self.vendor {
             Some(vendor) => {
-                microarchitecture::x86(vendor, family, model, self.stepping.unwrap_or(0))
+                let design =
+                    microarchitecture::x86(vendor, family, model, self.stepping.unwrap_or(0));
+                let amx = self.instruction_sets.iter().any(|name| name == "amx_tile");
+                if amx { Some(microarchitecture::with_amx(design)) } else { design }
             }
             None => microarchitecture::arm(family, model),
         }

@@ -56,6 +56,15 @@ fn intel(model: u32, stepping: u32) -> Option<&'static str> {
     })
 }
 
+/// What a core with AMX is, whatever model number a virtual machine gives it: tiles came with Sapphire Rapids, and no model
+/// before has them.
+pub(super) fn with_amx(design: Option<&'static str>) -> &'static str {
+    match design {
+        Some(known @ ("Sapphire Rapids" | "Emerald Rapids" | "Granite Rapids")) => known,
+        _ => "Sapphire Rapids+",
+    }
+}
+
 /// The design of an Arm core by `CPU implementer` and `CPU part`.
 pub(super) fn arm(implementer: u32, part: u32) -> Option<&'static str> {
     Some(match (implementer, part) {
@@ -129,6 +138,8 @@ mod tests {
         assert_eq!(x86("AuthenticAMD", 26, 2, 1), Some("Zen 5"));
         assert_eq!(x86("GenuineIntel", 6, 0x55, 7), Some("Cascade Lake"));
         assert_eq!(x86("GenuineIntel", 6, 0x8f, 8), Some("Sapphire Rapids"));
+        assert_eq!(with_amx(x86("GenuineIntel", 6, 0xcf, 2)), "Emerald Rapids");
+        assert_eq!(with_amx(x86("GenuineIntel", 6, 0xa7, 1)), "Sapphire Rapids+");
         assert_eq!(x86("Nobody", 6, 0x8f, 8), None);
         assert_eq!(arm(0x41, 0xd4f), Some("Neoverse V2"));
     }
