@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod covariates;
 pub mod session;
+mod track;
 pub mod visit;
 
 pub use session::{Crew, Finding, Goal, Job, measure};

@@ -9,17 +9,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::track::{RESAMPLES, SEED, Track, faster_halves, worse};
 use crate::ops::Case;
-use crate::record::{Check, Outcome, StopReason, Timing};
-use crate::stats::order;
+use crate::record::{Check, Outcome, StopReason};
 use crate::stats::stopping::{Stop, Stopping};
 use crate::units::{Bytes, Nanos};
 use crate::worker::protocol::{Reply, Timed, Visit};
-
-/// Bootstrap resamples behind an interval.
-const RESAMPLES: usize = 400;
-/// Seed of the resampling: the same samples give the same interval.
-const SEED: u64 = 1;
 
 /// One kernel on one case.
 #[derive(Debug, Clone, PartialEq)]
@@ -105,27 +100,6 @@ impl Finding {
             counters: BTreeMap::new(),
         }
     }
-}
-
-/// A job while it is measured.
-struct Track<'a> {
-    job: &'a Job,
-    check: Option<Check>,
-    allocated: Option<Bytes>,
-    peak_resident: Option<Bytes>,
-    samples: Vec<Vec<Timed>>,
-    anchors: Vec<f64>,
-    allocations: u64,
-    involuntary_switches: u64,
-    counters: BTreeMap<String, f64>,
-    spent: f64,
-    launch_ns: f64,
-    slots: usize,
-    /// Prepared in the current process.
-    ready: bool,
-    /// Decided before or without a timing.
-    ended: Option<Outcome>,
-    stop: Option<StopReason>,
 }
 
 /// Measures `jobs`, all of one case, and returns a finding for each, in order.
@@ -314,141 +288,6 @@ impl Session<'_> {
                 None => (processes == rule.max_processes).then_some(StopReason::Budget),
             };
         }
-    }
-}
-
-impl<'a> Track<'a> {
-    fn new(job: &'a Job) -> Self {
-        Track {
-            job,
-            check: None,
-            allocated: None,
-            peak_resident: None,
-            samples: Vec::new(),
-            anchors: Vec::new(),
-            allocations: 0,
-            involuntary_switches: 0,
-            counters: BTreeMap::new(),
-            spent: 0.0,
-            launch_ns: 1.0,
-            slots: 1,
-            ready: false,
-            ended: None,
-            stop: None,
-        }
-    }
-
-    fn is_open(&self) -> bool {
-        self.ended.is_none() && self.stop.is_none()
-    }
-
-    /// Whether it was prepared in this process, even if that process has died since.
-    fn has_begun(&self, process: usize) -> bool {
-        self.samples.len() > process
-    }
-
-    fn fail(&mut self, error: crate::Error) {
-        self.ended = Some(Outcome::Failed(error.to_string()));
-    }
-
-    /// Times of a launch by process. Samples that waited in a run queue are left out where at least half of the process's
-    /// samples did not; all of them are kept in the files.
-    fn clean(&self) -> Vec<Vec<f64>> {
-        let clean = |samples: &Vec<Timed>| {
-            let good: Vec<f64> =
-                samples.iter().filter(|s| !s.is_contaminated()).map(Timed::launch_ns).collect();
-            let all = || samples.iter().map(Timed::launch_ns).collect();
-            if good.len() * 2 >= samples.len() { good } else { all() }
-        };
-        self.samples.iter().filter(|s| !s.is_empty()).map(clean).collect()
-    }
-
-    fn timing(&self, rule: &Stopping) -> Option<Timing> {
-        let processes = self.clean();
-        let level = rule.interval(&faster_halves(&processes), RESAMPLES, SEED)?;
-        let mut all: Vec<f64> = processes.iter().flatten().copied().collect();
-        all.sort_by(f64::total_cmp);
-        let samples = self.samples.iter().map(Vec::len).sum::<usize>();
-        let clean = all.len();
-        let mut notes = Vec::new();
-        if clean < samples {
-            notes.push(format!(
-                "{} of {samples} samples waited for a CPU and were left out",
-                samples - clean
-            ));
-        }
-        if self.allocations > 0 {
-            notes.push(format!("{} allocations inside the clock", self.allocations));
-        }
-        Some(Timing {
-            processes: level.processes,
-            samples,
-            stop: self.stop.unwrap_or(StopReason::Interrupted),
-            median: Nanos(level.estimate),
-            low: Nanos(level.low),
-            high: Nanos(level.high),
-            min: Nanos(*all.first()?),
-            p95: Nanos(order::quantile(&all, 0.95)?),
-            p99: Nanos(order::quantile(&all, 0.99)?),
-            note: notes.join("; "),
-        })
-    }
-
-    fn finish(mut self, rule: &Stopping, interrupted: bool) -> Finding {
-        if self.ended.is_none() && self.stop.is_none() {
-            self.stop =
-                Some(if interrupted { StopReason::Interrupted } else { StopReason::Budget });
-        }
-        let outcome = self.ended.take().or_else(|| self.timing(rule).map(Outcome::Measured));
-        let outcome = match outcome {
-            None if !interrupted => {
-                Some(Outcome::Failed("no sample was taken within the budget".into()))
-            }
-            other => other,
-        };
-        let mut counters = std::mem::take(&mut self.counters);
-        if let Some(anchor) = order::median(&mut self.anchors.clone()) {
-            counters.insert("anchor_flop_per_s".into(), anchor);
-        }
-        if !self.samples.is_empty() {
-            counters.insert("allocations_in_clock".into(), self.allocations as f64);
-            counters.insert("involuntary_switches".into(), self.involuntary_switches as f64);
-            counters.insert("buffer_sets".into(), self.slots as f64);
-            counters.insert("measuring_s".into(), self.spent / 1e9);
-        }
-        Finding {
-            outcome,
-            check: self.check,
-            allocated: self.allocated,
-            peak_resident: self.peak_resident,
-            samples: self.samples,
-            counters,
-        }
-    }
-}
-
-/// The faster half of each process's samples, which its level is the median of.
-///
-/// What else happens on a shared machine (a neighbour on the same core or memory, an interrupt) only ever adds time, and
-/// comes in bursts of many samples: on a virtual machine the median of a process moved by 20 % where its lower quartile stayed
-/// within 2 %.
-fn faster_halves(processes: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    let half = |samples: &Vec<f64>| {
-        let mut sorted = samples.clone();
-        sorted.sort_by(f64::total_cmp);
-        // A single process (an interrupted run) has its samples alone to tell an interval from.
-        let keep = if processes.len() > 1 { samples.len().div_ceil(2) } else { samples.len() };
-        sorted.truncate(keep);
-        sorted
-    };
-    processes.iter().map(half).collect()
-}
-
-/// The check with the larger deviation; NaN counts as largest.
-fn worse(a: Option<Check>, b: Check) -> Check {
-    match a {
-        Some(a) if !(a.deviation <= b.deviation) => a,
-        _ => b,
     }
 }
 
