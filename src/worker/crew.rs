@@ -21,6 +21,7 @@ pub struct Processes {
     next_handle: u64,
     seed: u64,
     expected: Option<PathBuf>,
+    given_up: Option<fn() -> bool>,
 }
 
 struct Handle {
@@ -38,7 +39,25 @@ impl Processes {
             next_handle: 1,
             seed,
             expected: None,
+            given_up: None,
         }
+    }
+
+    /// Waits for workers end in an error when `given_up` becomes true.
+    pub fn given_up_when(mut self, given_up: fn() -> bool) -> Self {
+        self.given_up = Some(given_up);
+        self
+    }
+
+    fn start(&self, provider: &str) -> Result<Client> {
+        let spawn = self.spawns.get(provider).ok_or_else(|| {
+            Error::Worker(format!("nobody knows how to start a worker for `{provider}`"))
+        })?;
+        let client = Client::start(spawn)?;
+        Ok(match self.given_up {
+            Some(given_up) => client.given_up_when(given_up),
+            None => client,
+        })
     }
 
     /// The file with the expected answer of the case that comes next; `None`: workers compute it.
@@ -54,9 +73,7 @@ impl Processes {
     ) -> BTreeMap<String, BTreeMap<String, String>> {
         let mut libraries = BTreeMap::new();
         for provider in providers {
-            let Some(Ok(mut client)) = self.spawns.get(&provider).map(Client::start) else {
-                continue;
-            };
+            let Ok(mut client) = self.start(&provider) else { continue };
             client.park();
             libraries.insert(provider.clone(), client.hello().libraries.clone());
             self.live.insert((provider, 0), client);
@@ -76,10 +93,8 @@ impl Processes {
     ) -> Result<Reply> {
         let place = (provider.to_owned(), process);
         if !self.live.contains_key(&place) {
-            let spawn = self.spawns.get(provider).ok_or_else(|| {
-                Error::Worker(format!("nobody knows how to start a worker for `{provider}`"))
-            })?;
-            self.live.insert(place.clone(), Client::start(spawn)?);
+            let client = self.start(provider)?;
+            self.live.insert(place.clone(), client);
         }
         let client = self.live.get_mut(&place).expect("started just above");
         let reply = client.ask(request, limit);
