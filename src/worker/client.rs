@@ -102,6 +102,11 @@ impl Client {
         self
     }
 
+    /// Whether the process has not ended yet, be it parked or not.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// What the worker said of itself.
     pub fn hello(&self) -> &Hello {
         &self.hello

@@ -26,6 +26,7 @@ pub struct Processes {
 
 struct Handle {
     number: u64,
+    provider: String,
     launch_ns: f64,
 }
 
@@ -92,6 +93,14 @@ impl Processes {
         limit: Duration,
     ) -> Result<Reply> {
         let place = (provider.to_owned(), process);
+        let holds = |(number, _): &(usize, String), handle: &Handle| {
+            *number == process && handle.provider == provider
+        };
+        // One that died while it held nothing (the system took its memory back) has harmed no kernel.
+        let idle = !self.handles.iter().any(|(key, handle)| holds(key, handle));
+        if idle && self.live.get_mut(&place).is_some_and(|client| !client.is_alive()) {
+            self.live.remove(&place);
+        }
         if !self.live.contains_key(&place) {
             let client = self.start(provider)?;
             self.live.insert(place.clone(), client);
@@ -102,6 +111,7 @@ impl Processes {
             Ok(_) => client.park(),
             Err(_) => {
                 self.live.remove(&place);
+                self.handles.retain(|key, handle| !holds(key, handle));
             }
         }
         reply
@@ -121,8 +131,10 @@ impl Crew for Processes {
         };
         let reply = self.ask(process, &job.provider, &request, PREPARE_LIMIT)?;
         if let Reply::Prepared { launch_ns, .. } = reply {
-            self.handles
-                .insert((process, job.kernel.clone()), Handle { number: handle, launch_ns });
+            self.handles.insert(
+                (process, job.kernel.clone()),
+                Handle { number: handle, provider: job.provider.clone(), launch_ns },
+            );
         }
         Ok(reply)
     }

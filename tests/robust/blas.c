@@ -15,15 +15,18 @@
 #define CRASHES_WHEN_LOADED 9
 #define LACKS_IT 10
 
+/* Volatile itself: a compiler that knows it to be null may leave out what uses it. */
+__attribute__((unused)) static int *volatile nowhere;
+
 #if MODE == CRASHES_WHEN_LOADED
-__attribute__((constructor)) static void on_load(void) { *(volatile int *)0 = 1; }
+__attribute__((constructor)) static void on_load(void) { *nowhere = 1; }
 #endif
 
 #if MODE != LACKS_IT
 void cblas_sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda, const float *b,
                  int ldb, float beta, float *c, int ldc) {
     (void)order, (void)beta;
-    if (MODE == CRASHES) *(volatile int *)0 = 1;
+    if (MODE == CRASHES) *nowhere = 1;
     if (MODE == EXITS) exit(0);
     if (MODE == NOTHING) return;
     if (MODE == TALKS) puts("{\"is\":\"failed\",\"reason\":\"a library's own words\"}"), fflush(stdout);
