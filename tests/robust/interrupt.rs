@@ -29,6 +29,12 @@ fn is_kept_and_finished(signals: &[i32]) {
     let ended = ends_with(130, child.wait_with_output().unwrap());
     let kept = lines(&out);
     assert!(kept.starts_with(&before), "{kept}");
+    if signals.len() <= 2 {
+        assert!(
+            out.join("report.md").is_file() && out.join("seal.json").is_file(),
+            "it did not end in order"
+        );
+    }
     let measured = rows(&out);
     assert!((2..6).contains(&measured.len()), "not in the middle: {}", text(&ended.stderr));
     assert_eq!(count(&measured, "measured"), measured.len(), "{measured:?}");
