@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         // A reader that has seen enough (`scalemark list | head`) is no error.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", explain(&error));
+            scalemark::cmd::note(&format!("error: {}", explain(&error)));
             ExitCode::from(2)
         }
     }

@@ -64,7 +64,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let rows: Vec<Row> =
         planned.iter().map(|p| row(p, &kernels, &capabilities, estimator.as_ref())).collect();
     let out = if args.json { serde_json::to_string_pretty(&rows)? } else { table(&rows) };
-    std::io::Write::write_all(&mut std::io::stdout(), format!("{out}\n").as_bytes())?;
+    super::show(&format!("{out}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,6 +1,7 @@
 //! The commands: one a file, with its options and its `run`.
 
 pub mod completions;
+pub mod interrupt;
 pub mod list;
 pub mod machine;
 pub mod models;
@@ -11,8 +12,10 @@ pub mod run;
 pub mod verify;
 pub mod worker;
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 /// Measures the kernels that large models are made of.
@@ -63,6 +66,7 @@ enum Command {
 /// # Errors
 /// Everything that is not a result of measuring: usage, input, output.
 pub fn main() -> anyhow::Result<ExitCode> {
+    interrupt::survive_file_limits();
     match Cli::parse().command {
         Command::Run(args) => run::run(*args),
         Command::Verify(args) => verify::run(*args),
@@ -73,6 +77,26 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Command::Completions(args) => completions::run(args),
         Command::Worker(args) => worker::run(args),
     }
+}
+
+/// Prints `text` on standard output. A reader that has seen enough (`scalemark run | head`) is no error: the work and its
+/// exit code stay what they are.
+///
+/// # Errors
+/// When standard output cannot be written for another reason, such as a full disk.
+pub fn show(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("failed to write to standard output")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints a line on standard error; where nobody can read it any more, the work goes on all the same.
+pub fn note(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// The width of the terminal in columns; 100 where there is none.

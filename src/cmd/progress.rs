@@ -43,12 +43,11 @@ impl Progress {
             Some(bar) => bar.inc(1),
             None => {
                 let elapsed = self.start.elapsed().as_secs();
-                eprintln!(
-                    "[{:>w$}/{} {elapsed:>3} s] {line}",
-                    self.done,
-                    self.total,
-                    w = self.total.to_string().len()
-                );
+                let width = self.total.to_string().len();
+                super::note(&format!(
+                    "[{:>width$}/{} {elapsed:>3} s] {line}",
+                    self.done, self.total
+                ));
             }
         }
     }

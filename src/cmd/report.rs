@@ -30,8 +30,9 @@ pub struct Args {
 /// When the folder holds no whole run, or cannot be written.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let records = make(&args.run)?;
-    print!("{}", report::terminal(&records, super::width()));
-    println!("\n{} records: {}", records.len(), args.run.join("report.md").display());
+    let table = report::terminal(&records, super::width());
+    let path = args.run.join("report.md");
+    super::show(&format!("{table}\n{} records: {}\n", records.len(), path.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,13 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::interrupt;
 use super::progress::Progress;
 use crate::campaign::{self, Campaign, Entry, Peaks, probes_for};
 use crate::device::cpu::detect_capabilities;
@@ -141,12 +141,12 @@ fn start(args: &Args, capabilities: &Capabilities) -> anyhow::Result<ExitCode> {
     let order = Order { selection: args.selection.clone(), effort: args.effort.clone() };
     let plan = Plan::new(&order, capabilities)?;
     if args.dry_run {
-        plan.print(capabilities);
+        super::show(&plan.text(capabilities))?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut machine = Machine::detect(&DetectOptions::default());
     let slug = machine.hardware.id();
-    let mut processes = Processes::new(spawns(capabilities)?, order.effort.seed);
+    let mut processes = processes(capabilities, order.effort.seed)?;
     for (provider, facts) in processes.introduce(plan.providers(capabilities)) {
         let facts: Vec<String> =
             facts.iter().map(|(name, value)| format!("{name} {value}")).collect();
@@ -185,7 +185,7 @@ fn resume(folder: &std::path::Path, capabilities: &Capabilities) -> anyhow::Resu
             format!("{}/machine.json does not say what the run was asked for", folder.display())
         })?;
     let plan = Plan::new(&order, capabilities)?;
-    let processes = Processes::new(spawns(capabilities)?, order.effort.seed);
+    let processes = processes(capabilities, order.effort.seed)?;
     go(plan, capabilities, processes, writer, &before)
 }
 
@@ -250,7 +250,9 @@ impl Plan {
         providers
     }
 
-    fn print(&self, capabilities: &Capabilities) {
+    /// What would be measured, for `--dry-run`.
+    fn text(&self, capabilities: &Capabilities) -> String {
+        let mut text = String::new();
         let estimator = Estimator::nominal(capabilities);
         let mut launches = 0.0;
         let mut takers = 0;
@@ -269,11 +271,11 @@ impl Plan {
                 estimator.predict(k, &planned.case).launch.0 * 4.0 * self.goal.min_processes as f64
             };
             launches += kernels.iter().map(|k| guess(k).min(self.goal.budget.0)).sum::<f64>();
-            println!("{}  {}", planned.case, kernels.join(" "));
+            text += &format!("{}  {}\n", planned.case, kernels.join(" "));
         }
-        println!(
+        text += &format!(
             "\n{} cases ({} of them probes of the machine), {takers} kernels on them; to {:.1} % or {} each, at least {} \
-             processes; between {:.0} s and {:.0} s",
+             processes; between {:.0} s and {:.0} s\n",
             self.cases.len(),
             self.probes,
             self.goal.precision * 100.0,
@@ -283,6 +285,7 @@ impl Plan {
             self.time_limit
                 .map_or(takers as f64 * self.goal.budget.secs(), |limit| limit.as_secs_f64())
         );
+        text
     }
 }
 
@@ -302,35 +305,34 @@ pub fn spawns(capabilities: &Capabilities) -> anyhow::Result<HashMap<String, Spa
     Ok(providers.into_iter().map(spawn).collect())
 }
 
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
-/// The first Ctrl-C asks for an end after the current sample; the second ends at once.
-fn catch_interrupts() {
-    #[cfg(unix)]
-    {
-        extern "C" fn on_signal(signal: libc::c_int) {
-            if INTERRUPTED.swap(true, Ordering::SeqCst) {
-                // SAFETY: _exit is async-signal-safe.
-                unsafe { libc::_exit(128 + signal) };
-            }
-        }
-        let handler = on_signal as extern "C" fn(libc::c_int) as libc::sighandler_t;
-        // SAFETY: the handler only touches an atomic and calls _exit.
-        unsafe {
-            libc::signal(libc::SIGINT, handler);
-            libc::signal(libc::SIGTERM, handler);
-        }
-    }
+/// The worker processes of a run, whose second Ctrl-C gives up what they are at.
+fn processes(capabilities: &Capabilities, seed: u64) -> anyhow::Result<Processes> {
+    Ok(Processes::new(spawns(capabilities)?, seed).given_up_when(interrupt::is_urgent))
 }
 
+/// Measures what is not in `before`; an error says where that is which was measured until then.
 fn go(
+    plan: Plan,
+    capabilities: &Capabilities,
+    processes: Processes,
+    writer: RunWriter,
+    before: &[Record],
+) -> anyhow::Result<ExitCode> {
+    let folder = writer.folder().to_owned();
+    measure(plan, capabilities, processes, writer, before).with_context(|| {
+        let folder = folder.display();
+        format!("the run stopped; {folder} holds what it measured, and `scalemark run --resume {folder}` goes on")
+    })
+}
+
+fn measure(
     plan: Plan,
     capabilities: &Capabilities,
     processes: Processes,
     mut writer: RunWriter,
     before: &[Record],
 ) -> anyhow::Result<ExitCode> {
-    catch_interrupts();
+    interrupt::catch();
     warn_of_lost_time("before");
     memory::keep_large_blocks(capabilities.memory);
     let done: HashSet<(String, String)> =
@@ -347,7 +349,7 @@ fn go(
         goal: plan.goal,
         deadline: plan.time_limit.map(|limit| start + limit),
         seed: plan.seed,
-        interrupted: &|| INTERRUPTED.load(Ordering::SeqCst),
+        interrupted: &interrupt::is_asked,
         placement: &placement,
         peaks: Peaks::default(),
         estimator: Estimator::nominal(capabilities),
@@ -369,33 +371,33 @@ fn go(
         let entries = campaign.measure(planned, remaining, &|kernel| {
             done.contains(&(key.clone(), kernel.to_owned()))
         })?;
+        let writing = interrupt::hold();
         for Entry { record, samples, counters } in entries {
             writer.append(&record, &samples, &counters)?;
             records.push(record);
         }
+        drop(writing);
         remaining -= count;
         progress.step(&summary(&key, &records));
-        if INTERRUPTED.load(Ordering::SeqCst) {
+        if interrupt::is_asked() {
             break;
         }
     }
+    // From here to the end it only writes; an interrupt that comes now is late.
+    let interrupted = interrupt::is_asked();
+    let _writing = interrupt::hold();
     progress.finish();
     drop(campaign);
     warn_of_lost_time("after");
-    let interrupted = INTERRUPTED.load(Ordering::SeqCst);
     let folder = writer.folder().to_owned();
     writer.finish()?;
     super::report::make(&folder)?;
-    print!("{}", report::terminal(&records, super::width()));
-    println!(
-        "\n{} records in {:.0} s: {}",
-        records.len(),
-        start.elapsed().as_secs_f64(),
-        folder.display()
-    );
+    let table = report::terminal(&records, super::width());
+    let (seconds, folder) = (start.elapsed().as_secs_f64(), folder.display());
+    super::show(&format!("{table}\n{} records in {seconds:.0} s: {folder}\n", records.len()))?;
     if interrupted {
-        println!("interrupted; `scalemark run --resume {}` goes on", folder.display());
-        return Ok(ExitCode::from(130));
+        super::show(&format!("interrupted; `scalemark run --resume {folder}` goes on\n"))?;
+        return Ok(interrupt::exit_code());
     }
     let bad = records.iter().any(|r| matches!(r.outcome, Outcome::Wrong(_) | Outcome::Failed(_)));
     Ok(if bad { ExitCode::from(1) } else { ExitCode::SUCCESS })
@@ -405,10 +407,10 @@ fn go(
 fn warn_of_lost_time(when: &str) {
     let lost = lost_share(Duration::from_millis(100));
     if lost > 0.05 {
-        eprintln!(
+        super::note(&format!(
             "warning: {when} this run a busy thread did not run for {:.0} % of the time; `scalemark machine` says what to do",
             lost * 100.0
-        );
+        ));
     }
 }
 

@@ -111,7 +111,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                     deviation: checked.map(|c| c.deviation),
                     tolerance: checked.map(|c| c.tolerance),
                 };
-                println!("{}", serde_json::to_string(&line)?);
+                super::show(&(serde_json::to_string(&line)? + "\n"))?;
             }
             if matches!(status, "wrong" | "failed") {
                 bad.push(format!("{status}: {} on {key}: {detail}", job.kernel));
@@ -121,16 +121,16 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     progress.finish();
     for line in &bad {
-        eprintln!("{line}");
+        super::note(line);
     }
     let count = |status| counts.get(status).copied().unwrap_or(0);
     let (right, wrong, failed, refused) =
         (count("right"), count("wrong"), count("failed"), count("refused"));
     if !args.json {
-        println!(
-            "{right} right, {wrong} wrong, {failed} failed, {refused} refused, on {} cases",
+        super::show(&format!(
+            "{right} right, {wrong} wrong, {failed} failed, {refused} refused, on {} cases\n",
             planned.len()
-        );
+        ))?;
     }
     Ok(if bad.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

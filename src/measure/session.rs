@@ -166,7 +166,8 @@ impl Session<'_> {
                 let track = &mut self.tracks[i];
                 match released {
                     Ok(resident) => track.peak_resident = track.peak_resident.max(resident),
-                    Err(error) => track.fail(error),
+                    Err(error) if !(self.interrupted)() => track.fail(error),
+                    Err(_) => {}
                 }
             }
         }
@@ -221,10 +222,7 @@ impl Session<'_> {
                 track.ended =
                     Some(Outcome::Failed(format!("the worker answered out of turn: {other:?}")))
             }
-            Err(error) => {
-                track.fail(error);
-                self.lost(i);
-            }
+            Err(error) => self.broke(i, error),
         }
     }
 
@@ -255,12 +253,17 @@ impl Session<'_> {
                 track.involuntary_switches += visit.involuntary_switches;
                 track.samples[process].extend(visit.samples);
             }
-            Err(error) => {
-                track.ready = false;
-                track.fail(error);
-                self.lost(i);
-            }
+            Err(error) => self.broke(i, error),
         }
+    }
+
+    /// Job `i` lost its process. That fails the job, unless the user is ending the run: then what broke may well be what was
+    /// given up, and the samples taken before stand.
+    fn broke(&mut self, i: usize, error: crate::Error) {
+        if !(self.interrupted)() {
+            self.tracks[i].fail(error);
+        }
+        self.lost(i);
     }
 
     /// A process died under job `i`: its neighbours in that process must be made ready again, through no fault of theirs.

@@ -40,6 +40,7 @@ pub struct Client {
     complaints: Arc<Mutex<VecDeque<String>>>,
     hello: Hello,
     parked: bool,
+    given_up: fn() -> bool,
 }
 
 impl Client {
@@ -78,7 +79,8 @@ impl Client {
             kernels: Vec::new(),
             libraries: Default::default(),
         };
-        let mut client = Client { child, stdin, replies, complaints, hello: nobody, parked: false };
+        let (hello, parked, given_up) = (nobody, false, never as fn() -> bool);
+        let mut client = Client { child, stdin, replies, complaints, hello, parked, given_up };
         match client.receive(Duration::from_secs(30))? {
             Reply::Hello(hello) if hello.protocol == VERSION => client.hello = hello,
             Reply::Hello(hello) => {
@@ -94,6 +96,17 @@ impl Client {
         Ok(client)
     }
 
+    /// A wait for a reply ends in an error when `given_up` becomes true; the worker is then killed.
+    pub fn given_up_when(mut self, given_up: fn() -> bool) -> Self {
+        self.given_up = given_up;
+        self
+    }
+
+    /// Whether the process has not ended yet, be it parked or not.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// What the worker said of itself.
     pub fn hello(&self) -> &Hello {
         &self.hello
@@ -102,7 +115,7 @@ impl Client {
     /// Sends a request and waits for its reply, at most `limit`.
     ///
     /// # Errors
-    /// When the worker dies, hangs past the limit (it is then killed) or says something that is no reply. The client is
+    /// When the worker dies, hangs past the limit or is given up (it is then killed), or says something that is no reply. The client is
     /// of no further use after an error.
     pub fn ask(&mut self, request: &Request, limit: Duration) -> Result<Reply> {
         self.resume();
@@ -119,22 +132,35 @@ impl Client {
     }
 
     fn receive(&mut self, limit: Duration) -> Result<Reply> {
-        let line = match self.replies.recv_timeout(limit) {
-            Ok(Ok(line)) => line,
-            Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => return Err(self.obituary()),
-            Err(RecvTimeoutError::Timeout) => {
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-                return Err(Error::Worker(format!(
-                    "hung: no reply within {} s, killed",
-                    limit.as_secs()
-                )));
+        /// How often a wait looks whether it was given up: too seldom to disturb what is measured.
+        const LOOK: Duration = Duration::from_millis(200);
+        let start = Instant::now();
+        let line = loop {
+            let left = limit.saturating_sub(start.elapsed());
+            match self.replies.recv_timeout(left.min(LOOK)) {
+                Ok(Ok(line)) => break line,
+                Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => return Err(self.obituary()),
+                Err(RecvTimeoutError::Timeout) if (self.given_up)() => {
+                    self.kill();
+                    return Err(Error::Worker("given up by the user, killed".into()));
+                }
+                Err(RecvTimeoutError::Timeout) if left <= LOOK => {
+                    self.kill();
+                    let limit = limit.as_secs_f64();
+                    return Err(Error::Worker(format!("hung: no reply within {limit} s, killed")));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
             }
         };
         serde_json::from_str(&line).map_err(|e| {
             let shown: String = line.chars().take(200).collect();
             Error::Worker(format!("the worker said something that is no reply ({e}): {shown}"))
         })
+    }
+
+    fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     /// How the process ended, with the last lines that it wrote to standard error.
@@ -207,9 +233,12 @@ impl Drop for Client {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
+}
+
+fn never() -> bool {
+    false
 }
 
 /// Keeps the user's Ctrl-C from the worker (the run ends it), and ends the worker when the run dies.
@@ -222,11 +251,17 @@ fn isolate(command: &mut Command) {
     #[cfg(target_os = "linux")]
     {
         use std::os::unix::process::CommandExt;
-        // SAFETY: prctl is async-signal-safe, which is all that may be called between fork and exec.
+        let run = std::process::id();
+        // SAFETY: prctl and getppid are async-signal-safe, which is all that may be called between fork and exec.
         unsafe {
-            command.pre_exec(|| {
+            command.pre_exec(move || {
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                Ok(())
+                // A run that died before that call sends no signal any more.
+                if libc::getppid() as u32 == run {
+                    Ok(())
+                } else {
+                    Err(std::io::ErrorKind::NotFound.into())
+                }
             });
         }
     }

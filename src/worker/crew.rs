@@ -21,10 +21,12 @@ pub struct Processes {
     next_handle: u64,
     seed: u64,
     expected: Option<PathBuf>,
+    given_up: Option<fn() -> bool>,
 }
 
 struct Handle {
     number: u64,
+    provider: String,
     launch_ns: f64,
 }
 
@@ -38,7 +40,25 @@ impl Processes {
             next_handle: 1,
             seed,
             expected: None,
+            given_up: None,
         }
+    }
+
+    /// Waits for workers end in an error when `given_up` becomes true.
+    pub fn given_up_when(mut self, given_up: fn() -> bool) -> Self {
+        self.given_up = Some(given_up);
+        self
+    }
+
+    fn start(&self, provider: &str) -> Result<Client> {
+        let spawn = self.spawns.get(provider).ok_or_else(|| {
+            Error::Worker(format!("nobody knows how to start a worker for `{provider}`"))
+        })?;
+        let client = Client::start(spawn)?;
+        Ok(match self.given_up {
+            Some(given_up) => client.given_up_when(given_up),
+            None => client,
+        })
     }
 
     /// The file with the expected answer of the case that comes next; `None`: workers compute it.
@@ -54,9 +74,7 @@ impl Processes {
     ) -> BTreeMap<String, BTreeMap<String, String>> {
         let mut libraries = BTreeMap::new();
         for provider in providers {
-            let Some(Ok(mut client)) = self.spawns.get(&provider).map(Client::start) else {
-                continue;
-            };
+            let Ok(mut client) = self.start(&provider) else { continue };
             client.park();
             libraries.insert(provider.clone(), client.hello().libraries.clone());
             self.live.insert((provider, 0), client);
@@ -75,11 +93,17 @@ impl Processes {
         limit: Duration,
     ) -> Result<Reply> {
         let place = (provider.to_owned(), process);
+        let holds = |(number, _): &(usize, String), handle: &Handle| {
+            *number == process && handle.provider == provider
+        };
+        // One that died while it held nothing (the system took its memory back) has harmed no kernel.
+        let idle = !self.handles.iter().any(|(key, handle)| holds(key, handle));
+        if idle && self.live.get_mut(&place).is_some_and(|client| !client.is_alive()) {
+            self.live.remove(&place);
+        }
         if !self.live.contains_key(&place) {
-            let spawn = self.spawns.get(provider).ok_or_else(|| {
-                Error::Worker(format!("nobody knows how to start a worker for `{provider}`"))
-            })?;
-            self.live.insert(place.clone(), Client::start(spawn)?);
+            let client = self.start(provider)?;
+            self.live.insert(place.clone(), client);
         }
         let client = self.live.get_mut(&place).expect("started just above");
         let reply = client.ask(request, limit);
@@ -87,6 +111,7 @@ impl Processes {
             Ok(_) => client.park(),
             Err(_) => {
                 self.live.remove(&place);
+                self.handles.retain(|key, handle| !holds(key, handle));
             }
         }
         reply
@@ -106,8 +131,10 @@ impl Crew for Processes {
         };
         let reply = self.ask(process, &job.provider, &request, PREPARE_LIMIT)?;
         if let Reply::Prepared { launch_ns, .. } = reply {
-            self.handles
-                .insert((process, job.kernel.clone()), Handle { number: handle, launch_ns });
+            self.handles.insert(
+                (process, job.kernel.clone()),
+                Handle { number: handle, provider: job.provider.clone(), launch_ns },
+            );
         }
         Ok(reply)
     }
