@@ -45,7 +45,7 @@ pub fn build(isa: &Isa, probe: &Probe, inputs: DType, threads: usize) -> Body {
 }
 
 /// Every thread runs the whole burst; the result is the mean of theirs, which is exact if all are right.
-fn body<T, A>(run: Run<T, A>, pairs: u64, threads: usize, mean: fn(A, usize) -> A) -> Body
+pub fn body<T, A>(run: Run<T, A>, pairs: u64, threads: usize, mean: fn(A, usize) -> A) -> Body
 where
     T: bytemuck::Pod + Sync,
     A: bytemuck::Pod + Send + Sync + std::iter::Sum,
