@@ -83,31 +83,26 @@ static WHOLE: Shape = {
     Shape(bytes)
 };
 
-/// The calling thread's tile registers, shaped; given back when dropped, so that the system need not save them any longer.
-#[derive(Debug)]
-pub struct Tiles(());
-
-impl Tiles {
-    /// Shapes the calling thread's tiles as 16 rows of 64 bytes each, all zero.
-    ///
-    /// # Safety
-    /// [`Amx::detect`] found products of tiles.
-    pub unsafe fn whole() -> Tiles {
-        // SAFETY: the shape is 64 bytes in the documented format; the process may use tiles, by this function's contract.
-        unsafe {
-            asm!("ldtilecfg [{}]", in(reg) &raw const WHOLE, options(nostack, preserves_flags, readonly),
-                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _);
-        }
-        Tiles(())
+/// Shapes the calling thread's tiles as 16 rows of 64 bytes each, all zero.
+///
+/// # Safety
+/// [`Amx::detect`] found products of tiles.
+pub unsafe fn shape_whole() {
+    // SAFETY: the shape is 64 bytes in the documented format; the process may use tiles, by this function's contract.
+    unsafe {
+        asm!("ldtilecfg [{}]", in(reg) &raw const WHOLE, options(nostack, preserves_flags, readonly),
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _);
     }
 }
 
-impl Drop for Tiles {
-    fn drop(&mut self) {
-        // SAFETY: `whole` was called, so that the instruction is there.
-        unsafe { asm!("tilerelease", options(nomem, nostack, preserves_flags)) };
-    }
+/// Gives the calling thread's tiles back, so that the system need not save them any longer.
+///
+/// # Safety
+/// As [`shape_whole`].
+pub unsafe fn release() {
+    // SAFETY: the instruction is there, by this function's contract.
+    unsafe { asm!("tilerelease", options(nomem, nostack, preserves_flags)) };
 }
 
 #[cfg(test)]
@@ -122,13 +117,14 @@ mod tests {
             return println!("no AMX here: not tested");
         }
         // SAFETY: products of tiles were found.
-        let tiles = unsafe { Tiles::whole() };
+        unsafe { shape_whole() };
         let mut shape = Shape([0; 64]);
         // SAFETY: the instruction writes 64 bytes.
         unsafe {
             asm!("sttilecfg [{}]", in(reg) &raw mut shape, options(nostack, preserves_flags))
         };
         assert_eq!(shape.0, WHOLE.0);
-        drop(tiles);
+        // SAFETY: as above.
+        unsafe { release() };
     }
 }

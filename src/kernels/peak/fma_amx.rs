@@ -8,8 +8,8 @@
 
 use std::arch::asm;
 
-use super::fma::{Burst, body};
-use crate::device::amx::{Amx, Tiles};
+use super::fma::{Burst, body, mean_i32};
+use crate::device::amx::{Amx, release, shape_whole};
 use crate::kernels::Body;
 use crate::ops::peak::{CHAINS, PERIOD};
 use crate::ops::{DType, Probe};
@@ -32,9 +32,7 @@ pub fn build(probe: &Probe, inputs: DType, threads: usize) -> Option<Body> {
         DType::Bf16 if amx.bf16 => {
             Some(body::<half::bf16, f32>(bf16, pairs, threads, |sum, n| sum / n as f32))
         }
-        DType::I8 if amx.int8 => {
-            Some(body::<i8, i32>(int8, pairs, threads, |sum, n| sum / n as i32))
-        }
+        DType::I8 if amx.int8 => Some(body::<i8, i32>(int8, pairs, threads, mean_i32)),
         _ => None,
     }
 }
@@ -62,10 +60,13 @@ macro_rules! burst {
             let last = Tile(std::array::from_fn(|w| {
                 std::array::from_fn(|c| if w == c % PERIOD { b[w] } else { 0 })
             }));
-            let mut sums: [$acc; COPIES * CHAINS] = std::array::from_fn(|i| burst.x[i % CHAINS]);
+            let mut sums = [<$acc>::default(); COPIES * CHAINS];
+            for copy in sums.chunks_exact_mut(CHAINS) {
+                copy.copy_from_slice(burst.x);
+            }
             let products = (2 * burst.pairs + 1).div_ceil((COPIES * SIDE) as u64);
             // SAFETY: products of tiles were found, by this function's contract.
-            let tiles = unsafe { Tiles::whole() };
+            unsafe { shape_whole() };
             // SAFETY: six tiles of 1024 bytes lie in `sums`, one each in `left`, `right` and `last`; tiles are shaped, and no
             // other code of this thread uses them meanwhile. `products` is at least 1.
             unsafe {
@@ -112,8 +113,10 @@ macro_rules! burst {
                     options(nostack),
                 );
             }
-            drop(tiles);
-            for (i, out) in burst.out.iter_mut().enumerate() {
+            // SAFETY: as above.
+            unsafe { release() };
+            let out: &mut [$acc; CHAINS] = burst.out.try_into().expect("CHAINS results");
+            for (i, out) in out.iter_mut().enumerate() {
                 *out = $mean(std::array::from_fn(|copy| sums[copy * CHAINS + i]));
             }
         }
