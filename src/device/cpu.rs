@@ -16,6 +16,12 @@ pub struct Isa {
     pub avx512_bf16: bool,
     /// AVX-512 dot products of int8 quadruples.
     pub avx512_vnni: bool,
+    /// Products of bf16 tiles, which this process was allowed to use. Absent in what older versions wrote.
+    #[serde(default)]
+    pub amx_bf16: bool,
+    /// Products of int8 tiles, likewise.
+    #[serde(default)]
+    pub amx_int8: bool,
 }
 
 impl Isa {
@@ -27,11 +33,15 @@ impl Isa {
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512dq")
                 && is_x86_feature_detected!("avx512vl");
+            // Kernels around tiles use AVX-512, which every processor with tiles has.
+            let amx = if avx512 { super::amx::Amx::detect() } else { Default::default() };
             Isa {
                 avx2: is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
                 avx512,
                 avx512_bf16: avx512 && is_x86_feature_detected!("avx512bf16"),
                 avx512_vnni: avx512 && is_x86_feature_detected!("avx512vnni"),
+                amx_bf16: amx.bf16,
+                amx_int8: amx.int8,
             }
         }
         #[cfg(not(target_arch = "x86_64"))]
@@ -39,8 +49,14 @@ impl Isa {
     }
 
     /// No vector instructions beyond what every target of the build has: forces the portable paths.
-    pub const PORTABLE: Isa =
-        Isa { avx2: false, avx512: false, avx512_bf16: false, avx512_vnni: false };
+    pub const PORTABLE: Isa = Isa {
+        avx2: false,
+        avx512: false,
+        avx512_bf16: false,
+        avx512_vnni: false,
+        amx_bf16: false,
+        amx_int8: false,
+    };
 }
 
 /// The host's processor with pinned thread pools.
@@ -101,4 +117,16 @@ fn available_memory() -> Bytes {
     system.refresh_memory();
     let available = system.available_memory();
     Bytes(system.cgroup_limits().map_or(available, |group| group.free_memory.min(available)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_older_versions_wrote_has_no_tiles() {
+        let old = r#"{"avx2":true,"avx512":true,"avx512_bf16":true,"avx512_vnni":false}"#;
+        let isa: Isa = serde_json::from_str(old).expect("is read");
+        assert_eq!(isa, Isa { avx2: true, avx512: true, avx512_bf16: true, ..Isa::PORTABLE });
+    }
 }

@@ -1,5 +1,7 @@
 //! Where kernels run: memory, threads, clock, and what the place is capable of.
 
+#[cfg(target_arch = "x86_64")]
+pub mod amx;
 pub mod cpu;
 pub mod lost;
 pub mod machine;

@@ -10,7 +10,7 @@ const PATHS: [Isa; 4] = [
     Isa::PORTABLE,
     Isa { avx2: true, ..Isa::PORTABLE },
     Isa { avx2: true, avx512: true, ..Isa::PORTABLE },
-    Isa { avx2: true, avx512: true, avx512_bf16: true, avx512_vnni: false },
+    Isa { avx2: true, avx512: true, avx512_bf16: true, ..Isa::PORTABLE },
 ];
 
 /// The worst error of any checked entry, in tolerances; NaN if an entry is.

@@ -12,9 +12,13 @@ const TRANSPOSES: [Transpose; 3] = [Transpose::Nn, Transpose::Nt, Transpose::Tn]
 /// The instruction sets to test: what this machine has, and less and less of it.
 fn isas() -> Vec<Isa> {
     let all = Isa::detect();
-    let plain_avx512 = Isa { avx512_bf16: false, avx512_vnni: false, ..all };
+    if !all.amx_bf16 || !all.amx_int8 {
+        println!("no AMX here: products of tiles are not tested");
+    }
+    let vectors = Isa { amx_bf16: false, amx_int8: false, ..all };
+    let plain_avx512 = Isa { avx512_bf16: false, avx512_vnni: false, ..vectors };
     let avx2 = Isa { avx512: false, ..plain_avx512 };
-    let mut isas = vec![all, plain_avx512, avx2, Isa::PORTABLE];
+    let mut isas = vec![all, vectors, plain_avx512, avx2, Isa::PORTABLE];
     isas.dedup();
     isas
 }

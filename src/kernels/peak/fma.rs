@@ -36,7 +36,7 @@ pub type Run<T, A> = unsafe fn(Burst<'_, T, A>);
 pub fn build(isa: &Isa, probe: &Probe, inputs: DType, threads: usize) -> Body {
     let pairs = probe.rounds(inputs, threads) / 2;
     match inputs {
-        DType::I8 => body::<i8, i32>(choose_i8(isa), pairs, threads, |sum, n| sum / n as i32),
+        DType::I8 => body::<i8, i32>(choose_i8(isa), pairs, threads, mean_i32),
         DType::Bf16 => {
             body::<half::bf16, f32>(choose_bf16(isa), pairs, threads, |sum, n| sum / n as f32)
         }
@@ -44,8 +44,13 @@ pub fn build(isa: &Isa, probe: &Probe, inputs: DType, threads: usize) -> Body {
     }
 }
 
+/// Through f64, whose division vectorizes, and which holds every i32.
+pub fn mean_i32(sum: i32, n: usize) -> i32 {
+    (f64::from(sum) / n as f64) as i32
+}
+
 /// Every thread runs the whole burst; the result is the mean of theirs, which is exact if all are right.
-fn body<T, A>(run: Run<T, A>, pairs: u64, threads: usize, mean: fn(A, usize) -> A) -> Body
+pub fn body<T, A>(run: Run<T, A>, pairs: u64, threads: usize, mean: fn(A, usize) -> A) -> Body
 where
     T: bytemuck::Pod + Sync,
     A: bytemuck::Pod + Send + Sync + std::iter::Sum,

@@ -4,10 +4,13 @@
 //! |---|---|
 //! | portable | every probe in the instructions that every target of the build has |
 //! | simd | every probe in vectors that suit the processor and the size, with dot-product instructions where there are any |
+//! | amx | arithmetic in bf16 and int8 by products of tiles |
 //! | non-temporal | the probes that write without having read, by stores around the caches |
 
 pub mod anchor;
 mod fma;
+#[cfg(target_arch = "x86_64")]
+mod fma_amx;
 #[cfg(target_arch = "x86_64")]
 mod fma_x86;
 mod streams;
@@ -23,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::ops::{Case, DType, Probe, ProbeKind, Problem};
 
 /// The peak kernels, up the ladder, baselines last.
-pub static ROWS: &[&dyn Kernel] = &[&PORTABLE, &SIMD, &NON_TEMPORAL];
+pub static ROWS: &[&dyn Kernel] = &[&PORTABLE, &SIMD, &AMX, &NON_TEMPORAL];
 
 static PORTABLE: CpuKernel = CpuKernel {
     id: "peak/portable",
@@ -45,6 +48,39 @@ static SIMD: CpuKernel = CpuKernel {
         _ => build(&streaming_isa(on, case), case, pool, false),
     },
 };
+
+static AMX: CpuKernel = CpuKernel {
+    id: "peak/amx",
+    about: "bf16 and int8 arithmetic by products of tiles (AMX)",
+    provider: "own",
+    prologue: None,
+    refuses: |on, case| refuses(on, case).or_else(|| without_tiles(on, case)),
+    build: |_, case, pool| {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(body) = fma_amx::build(&probe(case)?, case.precision.inputs, pool.threads()) {
+            return Ok(body);
+        }
+        let _ = pool;
+        Err(Error::Usage(format!("no products of tiles for the case {case}")))
+    },
+};
+
+/// Why tiles do not take a probe that others do.
+fn without_tiles(on: &Capabilities, case: &Case) -> Option<Cow<'static, str>> {
+    let kind = probe(case).ok()?.kind;
+    let (inputs, isa) = (case.precision.inputs, on.isa);
+    match (kind, inputs) {
+        (ProbeKind::Fma, DType::Bf16 | DType::I8) if !isa.amx_bf16 && !isa.amx_int8 => {
+            Some("this processor has no AMX, or the system keeps it from programs".into())
+        }
+        (ProbeKind::Fma, DType::Bf16) if isa.amx_bf16 => None,
+        (ProbeKind::Fma, DType::I8) if isa.amx_int8 => None,
+        (ProbeKind::Fma, _) => {
+            Some(format!("this processor's tiles do not multiply {inputs}").into())
+        }
+        _ => Some("tiles multiply; they have no streams".into()),
+    }
+}
 
 static NON_TEMPORAL: CpuKernel = CpuKernel {
     id: "peak/non-temporal",

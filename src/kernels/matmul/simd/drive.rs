@@ -13,9 +13,7 @@ use crate::kernels::matmul::format::Shared;
 use crate::kernels::{Args, Body};
 use crate::ops::Matmul;
 
-/// Panels of B up to which packing an A that tiles can read in place does not pay, and panels of A for B (measured: a
-/// product of 256 cubed gains 5 %, one of 512 loses nothing).
-const A_IN_PLACE: usize = 10;
+/// Panels of A up to which packing a B that tiles can read in place does not pay.
 const B_IN_PLACE: usize = 24;
 
 /// A product made ready: what stays the same from launch to launch.
@@ -53,7 +51,7 @@ struct At<T, S> {
 }
 
 impl<W: Words, E: Engine> Ready<W, E> {
-    const TILE: TileSize = TileSize { mr: E::MR, nr: E::NR };
+    const TILE: TileSize = E::SIZE;
 
     fn words(&self) -> usize {
         self.p.k.div_ceil(W::PER_WORD)
@@ -127,7 +125,9 @@ fn launch<W: Words, E: Engine>(ready: &mut Ready<W, E>, args: &mut Args<'_>) {
                 c: wide.map_or(std::ptr::null_mut(), |c_all| c_all.at(c)),
                 narrow: narrow.map_or(std::ptr::null_mut(), |c_all| c_all.at(c)),
             };
+            E::begin();
             rectangle(ready, job, &at, room);
+            E::end();
         }
     };
     let (count, threads) = (ready.jobs.len(), args.pool.threads());
@@ -173,7 +173,6 @@ unsafe fn rectangle<W: Words, E: Engine>(
         return;
     }
     // A tile can read rows of A from anywhere, and rows of B where these run along n.
-    let pack_a = !W::DIRECT || columns > A_IN_PLACE * E::NR;
     let b_in_place = W::DIRECT && b_column == 1 && rows <= B_IN_PLACE * E::MR;
     let passes = ready.words().div_ceil(kc);
     for j0 in (0..columns).step_by(nc) {
@@ -181,7 +180,7 @@ unsafe fn rectangle<W: Words, E: Engine>(
         for pass in 0..passes {
             let k0 = pass * kc * W::PER_WORD;
             let depth = (kc * W::PER_WORD).min(p.k - k0);
-            let words = depth.div_ceil(W::PER_WORD);
+            let words = depth.div_ceil(W::PER_WORD).next_multiple_of(E::SIZE.grain);
             // The panel from column `j` of the block on: its width in memory, and where it lies when packed.
             let panel_width = |j: usize| (width - j).min(E::NR).next_multiple_of(E::LANES);
             let header = if W::HEADER { 1 } else { 0 };
@@ -202,15 +201,18 @@ unsafe fn rectangle<W: Words, E: Engine>(
             for i0 in (0..rows).step_by(mc) {
                 let height = mc.min(rows - i0);
                 let a_block = at.a.wrapping_add(i0 * a_row + k0 * a_k);
-                if pack_a {
-                    for i in (0..height).step_by(E::MR) {
-                        let lanes = (height - i).min(E::MR);
-                        let start = a_block.wrapping_add(i * a_row);
-                        let (lane_stride, k_stride) = (a_row, a_k);
-                        let source = Source { start, lane_stride, k_stride, lanes, depth };
-                        // SAFETY: the source lies in A; all panels of the block fit the workspace.
-                        unsafe { W::pack(Side::A, source, lanes, room.a.add(i * words)) };
-                    }
+                let a_panel = |i: usize| Source {
+                    start: a_block.wrapping_add(i * a_row),
+                    lane_stride: a_row,
+                    k_stride: a_k,
+                    lanes: (height - i).min(E::MR),
+                    depth,
+                };
+                let pack_a = |i: usize| columns > W::A_IN_PLACE * E::NR || !W::reads_a(&a_panel(i));
+                for i in (0..height).step_by(E::MR).filter(|&i| pack_a(i)) {
+                    let source = a_panel(i);
+                    // SAFETY: the source lies in A; all panels of the block fit the workspace.
+                    unsafe { W::pack(Side::A, source, source.lanes, room.a.add(i * words)) };
                 }
                 for j in (0..width).step_by(E::NR) {
                     let panel = (width - j).min(E::NR);
@@ -227,7 +229,8 @@ unsafe fn rectangle<W: Words, E: Engine>(
                     };
                     for i in (0..height).step_by(E::MR) {
                         let lanes = (height - i).min(E::MR);
-                        let a = match pack_a {
+                        let packed = pack_a(i);
+                        let a = match packed {
                             true => room.a.wrapping_add(i * words).cast_const(),
                             false => a_block.wrapping_add(i * a_row).cast(),
                         };
@@ -244,7 +247,7 @@ unsafe fn rectangle<W: Words, E: Engine>(
                         };
                         // SAFETY: panels and sums lie in the operands, the workspace and the rectangle; the processor has
                         // the instruction set, by this function's contract.
-                        unsafe { E::tile(lanes, panel.div_ceil(E::LANES), pack_a, &tile) };
+                        unsafe { E::tile(lanes, panel.div_ceil(E::LANES), packed, &tile) };
                     }
                     if ready.narrow && pass + 1 == passes {
                         for i in 0..height {
@@ -253,7 +256,7 @@ unsafe fn rectangle<W: Words, E: Engine>(
                             unsafe {
                                 let from = sums.add(i * c_stride).cast::<f32>();
                                 let to = at.narrow.add((i0 + i) * p.n + j0 + j);
-                                round(
+                                E::round(
                                     std::slice::from_raw_parts(from, panel),
                                     std::slice::from_raw_parts_mut(to, panel),
                                 );
@@ -266,18 +269,9 @@ unsafe fn rectangle<W: Words, E: Engine>(
     }
 }
 
-/// Rounds to nearest, ties to even, without the branch on NaN that keeps a loop from being vectorized.
-fn round(from: &[f32], to: &mut [bf16]) {
-    for (to, from) in to.iter_mut().zip(from) {
-        let bits = from.to_bits();
-        let rounded = (bits.wrapping_add(0x7fff + (bits >> 16 & 1))) >> 16;
-        let quiet = bits >> 16 | 0x40;
-        *to = bf16::from_bits(if from.is_nan() { quiet } else { rounded } as u16);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::tile::round;
     use super::*;
 
     #[test]

@@ -1,5 +1,7 @@
-//! Packed panels and register tiles, on AVX-512, AVX2 or any processor.
+//! Packed panels and register tiles, on AMX, AVX-512, AVX2 or any processor.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -25,7 +27,7 @@ use portable::{PortableF32, PortableI32};
 /// `matmul/simd`.
 pub static SIMD: CpuKernel = CpuKernel {
     id: "matmul/simd",
-    about: "packed panels and register tiles: AVX-512 with bf16 and int8 dot products, AVX2, or portable",
+    about: "packed panels and register tiles: AMX, AVX-512 with bf16 and int8 dot products, AVX2, or portable",
     provider: "own",
     refuses,
     build: |on, case, pool| Ok(build(on.isa, case, pool)),
@@ -38,6 +40,8 @@ fn build(isa: Isa, case: &Case, pool: &Pool) -> Body {
     let narrow = case.precision == Precision::BF16;
     #[cfg(target_arch = "x86_64")]
     {
+        use crate::device::amx::Amx;
+        use amx::{TileBf16, TileI8, Tiles};
         use avx2::{Avx2F32, Avx2I16};
         use avx512::{Avx512Bf16, Avx512F32, Avx512I8};
         use pack::PairI8;
@@ -53,6 +57,12 @@ fn build(isa: Isa, case: &Case, pool: &Pool) -> Body {
         match case.precision.inputs {
             DType::F32 if isa.avx512 => return body::<ZmmF32, Avx512F32>(p, narrow, threads),
             DType::F32 if isa.avx2 => return body::<PlainF32, Avx2F32>(p, narrow, threads),
+            DType::Bf16 if isa.amx_bf16 && isa.avx512_bf16 && Amx::detect().bf16 => {
+                return body::<TileBf16, Tiles<f32>>(p, narrow, threads);
+            }
+            DType::I8 if isa.amx_int8 && isa.avx512 && Amx::detect().int8 => {
+                return body::<TileI8, Tiles<i32>>(p, narrow, threads);
+            }
             DType::Bf16 if isa.avx512_bf16 => {
                 return body::<ZmmBf16, Avx512Bf16>(p, narrow, threads);
             }

@@ -70,6 +70,9 @@ vector_words!(
 vector_words!(
     /// int8 in quadruples of neighbouring k, A's offset by 128.
     ZmmI8, i8, 1, false, true, 0x8080_8080_u32 as i32);
+vector_words!(
+    /// int8 in quadruples of neighbouring k, as they are.
+    ZmmPlainI8, i8, 1, false, false, 0);
 
 /// The first `lanes` of 16.
 #[inline(always)]
@@ -164,7 +167,7 @@ unsafe fn transpose(s: Source<u8>, width: usize, to: *mut u32, flip: __m512i) {
 /// Transposes 16 × 16 words in four rounds of pairwise exchange.
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn transpose_16x16(x: [__m512i; 16]) -> [__m512i; 16] {
+pub(super) fn transpose_16x16(x: [__m512i; 16]) -> [__m512i; 16] {
     // Loops rather than `from_fn`, whose closures are not always inlined across target features.
     let mut pairs = x;
     for i in (0..16).step_by(2) {

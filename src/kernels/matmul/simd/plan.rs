@@ -24,11 +24,24 @@ pub(super) struct Job {
     pub columns: Range<usize>,
 }
 
-/// The sizes of a tile.
+/// The sizes of a tile, and of the blocks that suit it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TileSize {
     pub mr: usize,
     pub nr: usize,
+    /// Words of k that it takes at once.
+    pub grain: usize,
+    /// Most words of k in a block.
+    pub kc: usize,
+    /// Bytes of a block of A.
+    pub a_block: usize,
+}
+
+impl TileSize {
+    /// A tile of `mr` × `nr` that vectors make, word by word.
+    pub const fn of_vectors(mr: usize, nr: usize) -> TileSize {
+        TileSize { mr, nr, grain: 1, kc: KC, a_block: A_BLOCK }
+    }
 }
 
 /// The sizes of a job's blocks: `mc` rows (a multiple of the tile's), `nc` columns (likewise), `kc` words.
@@ -50,8 +63,8 @@ impl Blocks {
     /// Blocks for a rectangle of `rows` × `columns` sums of `words`; where sums of several blocks of k wait in memory of their
     /// own, all rows of them do.
     pub fn new(tile: TileSize, rows: usize, columns: usize, words: usize, sums_wait: bool) -> Self {
-        let kc = balanced(words, KC, 1);
-        let mc = balanced(rows, A_BLOCK / (4 * kc), tile.mr);
+        let kc = balanced(words, tile.kc, tile.grain);
+        let mc = balanced(rows, tile.a_block / (4 * kc), tile.mr);
         let mut most = B_BLOCK / (4 * kc);
         if sums_wait && words > kc {
             most = most.min((SUMS / (4 * rows.max(1))).max(8 * tile.nr));
@@ -106,7 +119,7 @@ mod tests {
     use super::*;
     use crate::ops::Groups;
 
-    const TILE: TileSize = TileSize { mr: 12, nr: 32 };
+    const TILE: TileSize = TileSize::of_vectors(12, 32);
 
     /// How often each entry of the result lies in a job.
     fn covered(p: &Matmul, jobs: &[Job]) -> Vec<u8> {

@@ -4,6 +4,9 @@
 //! what "meets" means is all that differs between formats and instruction sets, and stands in [`Lanes`].
 
 use bytemuck::Pod;
+use half::bf16;
+
+use super::plan::TileSize;
 
 /// What a tile reads and writes.
 pub(super) struct Tile<S> {
@@ -129,6 +132,17 @@ pub(super) fn prefetch<T>(address: *const T) {
     let _ = address;
 }
 
+/// Rounds to nearest, ties to even, without the branch on NaN that keeps a loop from being vectorized.
+#[inline(always)]
+pub(super) fn round(from: &[f32], to: &mut [bf16]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        let bits = from.to_bits();
+        let rounded = (bits.wrapping_add(0x7fff + (bits >> 16 & 1))) >> 16;
+        let quiet = bits >> 16 | 0x40;
+        *to = bf16::from_bits(if from.is_nan() { quiet } else { rounded } as u16);
+    }
+}
+
 /// The tiles of one format on one instruction set.
 pub(super) trait Engine: 'static {
     /// A sum in memory.
@@ -139,6 +153,28 @@ pub(super) trait Engine: 'static {
     const NR: usize;
     /// Columns of one vector.
     const LANES: usize;
+    /// The tile and the blocks that suit it.
+    const SIZE: TileSize = TileSize::of_vectors(Self::MR, Self::NR);
+
+    /// Makes the calling thread ready for tiles.
+    ///
+    /// # Safety
+    /// The processor has the instruction set.
+    unsafe fn begin() {}
+
+    /// Ends what [`Engine::begin`] began.
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn end() {}
+
+    /// Rounds sums to bf16: to nearest, ties to even. Both are of one length.
+    ///
+    /// # Safety
+    /// The processor has the instruction set.
+    unsafe fn round(from: &[f32], to: &mut [bf16]) {
+        round(from, to)
+    }
 
     /// Computes a tile of `rows` ≤ `MR` rows and `vectors` ≤ `NR / LANES` vectors.
     ///
