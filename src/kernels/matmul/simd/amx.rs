@@ -362,8 +362,9 @@ impl<S: Sum> Engine for Tiles<S> {
     }
 }
 
-/// Words of k in a block: a third of the nearest cache for a panel of A, beside which those of B and sums pass (measured: 256
-/// is 10 % slower, 512 more).
+/// Words of k in a block: a third of the nearest cache for a panel of A, beside which those of B and sums pass. Against 256
+/// (measured in one process each, on a busy machine): products of 2048 cubed 6 to 10 % faster, of 512 cubed in bf16 some 10 %
+/// slower.
 const KC: usize = 128;
 /// Bytes of a block of A: little, so that it is packed shortly before its use.
 const A_BLOCK: usize = 128 << 10;
