@@ -25,10 +25,6 @@ pub fn environment(provider: &str, capabilities: &Capabilities) -> Vec<(String, 
     let mut variables = Vec::new();
     if capabilities.isa.avx512 {
         match provider {
-            // The core type with AMX; it is the processor's own, which a masked model number may hide.
-            "openblas" if capabilities.isa.amx_bf16 => {
-                variables.push(("OPENBLAS_CORETYPE", "SapphireRapids"));
-            }
             // With bf16 instructions OpenBLAS has a core type of its own; its f32 kernels are those of SkylakeX.
             "openblas" => variables.push(("OPENBLAS_CORETYPE", "SkylakeX")),
             // This would keep MKL from AMX, which it uses by itself.

@@ -214,12 +214,17 @@ unsafe fn rectangle<W: Words, E: Engine>(
                     // SAFETY: the source lies in A; all panels of the block fit the workspace.
                     unsafe { W::pack(Side::A, source, source.lanes, room.a.add(i * words)) };
                 }
-                for j in (0..width).step_by(E::NR) {
+                let (down, across) = (height.div_ceil(E::MR), width.div_ceil(E::NR));
+                for at_tile in 0..down * across {
+                    let (i, j) = match E::SIZE.rows_stay {
+                        true => (at_tile / across * E::MR, at_tile % across * E::NR),
+                        false => (at_tile % down * E::MR, at_tile / down * E::NR),
+                    };
                     let panel = (width - j).min(E::NR);
                     // Where the sums go: the result, or memory of their own, a block or a panel of it.
                     let (sums, c_stride) = match (ready.narrow, passes > 1) {
                         (false, _) => (at.c.wrapping_add(i0 * p.n + j0 + j), p.n),
-                        (true, true) => (room.sums.wrapping_add(i0 * nc + j), nc),
+                        (true, true) => (room.sums.wrapping_add(j * rows + i0 * E::NR), E::NR),
                         (true, false) => (room.sums, E::NR),
                     };
                     let (b, b_stride) = if in_place(j) {
@@ -227,30 +232,28 @@ unsafe fn rectangle<W: Words, E: Engine>(
                     } else {
                         (packed_at(j).cast_const(), panel_width(j))
                     };
-                    for i in (0..height).step_by(E::MR) {
-                        let lanes = (height - i).min(E::MR);
-                        let packed = pack_a(i);
-                        let a = match packed {
-                            true => room.a.wrapping_add(i * words).cast_const(),
-                            false => a_block.wrapping_add(i * a_row).cast(),
-                        };
-                        let tile = Tile {
-                            a,
-                            a_strides: (a_row, a_k),
-                            b,
-                            b_stride,
-                            depth: words,
-                            c: sums.wrapping_add(i * c_stride),
-                            c_stride,
-                            columns: panel,
-                            add: pass > 0,
-                        };
-                        // SAFETY: panels and sums lie in the operands, the workspace and the rectangle; the processor has
-                        // the instruction set, by this function's contract.
-                        unsafe { E::tile(lanes, panel.div_ceil(E::LANES), packed, &tile) };
-                    }
+                    let lanes = (height - i).min(E::MR);
+                    let packed = pack_a(i);
+                    let a = match packed {
+                        true => room.a.wrapping_add(i * words).cast_const(),
+                        false => a_block.wrapping_add(i * a_row).cast(),
+                    };
+                    let tile = Tile {
+                        a,
+                        a_strides: (a_row, a_k),
+                        b,
+                        b_stride,
+                        depth: words,
+                        c: sums.wrapping_add(i * c_stride),
+                        c_stride,
+                        columns: panel,
+                        add: pass > 0,
+                    };
+                    // SAFETY: panels and sums lie in the operands, the workspace and the rectangle; the processor has
+                    // the instruction set, by this function's contract.
+                    unsafe { E::tile(lanes, panel.div_ceil(E::LANES), packed, &tile) };
                     if ready.narrow && pass + 1 == passes {
-                        for i in 0..height {
+                        for i in i..i + lanes {
                             // SAFETY: the sums of this panel are complete, and sums of narrow results are f32; the row
                             // lies in the rectangle.
                             unsafe {

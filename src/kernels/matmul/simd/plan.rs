@@ -35,12 +35,16 @@ pub(super) struct TileSize {
     pub kc: usize,
     /// Bytes of a block of A.
     pub a_block: usize,
+    /// Bytes of a block of B.
+    pub b_block: usize,
+    /// Whether a panel of A stays in the nearest cache while panels of B pass, rather than the other way round.
+    pub rows_stay: bool,
 }
 
 impl TileSize {
     /// A tile of `mr` × `nr` that vectors make, word by word.
     pub const fn of_vectors(mr: usize, nr: usize) -> TileSize {
-        TileSize { mr, nr, grain: 1, kc: KC, a_block: A_BLOCK }
+        TileSize { mr, nr, grain: 1, kc: KC, a_block: A_BLOCK, b_block: B_BLOCK, rows_stay: false }
     }
 }
 
@@ -65,7 +69,7 @@ impl Blocks {
     pub fn new(tile: TileSize, rows: usize, columns: usize, words: usize, sums_wait: bool) -> Self {
         let kc = balanced(words, tile.kc, tile.grain);
         let mc = balanced(rows, tile.a_block / (4 * kc), tile.mr);
-        let mut most = B_BLOCK / (4 * kc);
+        let mut most = tile.b_block / (4 * kc);
         if sums_wait && words > kc {
             most = most.min((SUMS / (4 * rows.max(1))).max(8 * tile.nr));
         }
