@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use super::obituary::{how_it_ended, keep_last_lines};
 use super::protocol::{Hello, Reply, Request, VERSION};
 use crate::error::{Error, Result};
 
@@ -267,43 +268,4 @@ fn isolate(command: &mut Command) {
     }
     #[cfg(not(unix))]
     let _ = command;
-}
-
-fn keep_last_lines(stderr: impl Read, kept: &Mutex<VecDeque<String>>) {
-    for line in BufReader::new(stderr).lines().map_while(std::result::Result::ok) {
-        let line: String = line.trim().chars().take(300).collect();
-        // Noise of the runtime that says nothing about the cause.
-        if line.is_empty() || line.starts_with("note: run with `RUST_BACKTRACE") {
-            continue;
-        }
-        let mut kept = kept.lock().unwrap_or_else(|e| e.into_inner());
-        if kept.len() == 4 {
-            kept.pop_front();
-        }
-        kept.push_back(line);
-    }
-}
-
-fn how_it_ended(status: &std::process::ExitStatus) -> String {
-    #[cfg(unix)]
-    {
-        use std::os::unix::process::ExitStatusExt;
-        if let Some(signal) = status.signal() {
-            let name = match signal {
-                libc::SIGSEGV => " (segmentation fault)",
-                libc::SIGABRT => " (abort)",
-                libc::SIGILL => " (illegal instruction)",
-                libc::SIGBUS => " (bus error)",
-                libc::SIGFPE => " (arithmetic fault)",
-                libc::SIGKILL => " (killed; out of memory?)",
-                _ => "",
-            };
-            return format!("died of signal {signal}{name}");
-        }
-    }
-    match status.code() {
-        Some(0) => "ended without a reply".to_owned(),
-        Some(code) => format!("ended with exit code {code}"),
-        None => "ended".to_owned(),
-    }
 }

@@ -5,6 +5,7 @@
 
 mod client;
 mod crew;
+mod obituary;
 pub mod protocol;
 mod serve;
 
