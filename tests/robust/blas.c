@@ -47,7 +47,7 @@ void cblas_sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, co
     if (MODE == EXITS) exit(0);
     if (MODE == NOTHING) return;
     if (MODE == TALKS) puts("{\"is\":\"failed\",\"reason\":\"a library's own words\"}"), fflush(stdout);
-    if (MODE == HANGS || (MODE == HANGS_LATER && is_second_process() && ++calls > 30)) {
+    if (MODE == HANGS || (MODE == HANGS_LATER && m == 40 && is_second_process() && ++calls > 30)) {
         fclose(fopen(getenv("BLAS_MARK"), "w"));
         for (;;) pause();
     }
