@@ -32,19 +32,26 @@ pub fn rough_launch_ns(
 }
 
 /// Untimed launches, so that what a reset, an anchor or another kernel left in the caches is not the first sample's burden:
-/// until one is no faster than the one before by more than a thirtieth. A large last-level cache takes several passes to
-/// hold what it can (one pass left the first sample of an update of 200 MB behind a 480 MB cache a quarter slower).
-fn warm_up(prepared: &mut dyn Prepared, slot: &mut usize, clock: &dyn Clock) -> Result<()> {
+/// until one takes about the `shortest_ns` that was ever seen, or is no faster than the one before. A large last-level cache
+/// takes several passes to hold what it can (one pass left the first sample of an update of 200 MB behind a cache of 480 MB
+/// a quarter slower).
+fn warm_up(
+    prepared: &mut dyn Prepared,
+    slot: &mut usize,
+    clock: &dyn Clock,
+    shortest_ns: f64,
+) -> Result<()> {
     /// At most so many launches; a single one where it takes this long, for such a kernel warms itself.
     const MOST: usize = 6;
-    const LONG_NS: u64 = 30_000_000;
-    let mut before = u64::MAX;
+    const LONG_NS: f64 = 3e7;
+    const ALIKE: f64 = 1.03;
+    let mut before = f64::INFINITY;
     for _ in 0..MOST {
         let start = clock.now();
         prepared.launch(*slot)?;
         *slot += 1;
-        let took = clock.now() - start;
-        if took >= LONG_NS || took > before - before / 30 {
+        let took = (clock.now() - start) as f64;
+        if took >= LONG_NS || took <= ALIKE * shortest_ns || took * ALIKE > before {
             break;
         }
         before = took;
@@ -52,16 +59,18 @@ fn warm_up(prepared: &mut dyn Prepared, slot: &mut usize, clock: &dyn Clock) -> 
     Ok(())
 }
 
-/// Takes `count` samples of `iterations` launches each, after a warm-up.
+/// Takes `count` samples of `iterations` launches each, after a warm-up; `shortest_ns` is the shortest launch so far, here and
+/// after.
 pub fn take(
     prepared: &mut dyn Prepared,
     slot: &mut usize,
     clock: &dyn Clock,
     iterations: u64,
     count: usize,
+    shortest_ns: &mut f64,
 ) -> Result<Visit> {
     let mut samples = Vec::with_capacity(count);
-    warm_up(prepared, slot, clock)?;
+    warm_up(prepared, slot, clock, *shortest_ns)?;
     let mut allocations = 0;
     let before = Covariates::now();
     for _ in 0..count {
@@ -73,6 +82,7 @@ pub fn take(
             *slot += 1;
         }
         let wall_ns = clock.now() - start;
+        *shortest_ns = shortest_ns.min(wall_ns as f64 / iterations as f64);
         allocations += AllocatorReading::now().calls - calls;
         samples.push(Timed {
             wall_ns,
@@ -146,28 +156,33 @@ mod tests {
     }
 
     /// Launches before the first sample, and the time of that sample.
-    fn first_sample(times: &[u64]) -> (usize, u64) {
+    fn first_sample(times: &[u64], shortest: u32) -> (usize, u64) {
         let clock = Hands::default();
         let mut kernel =
             Scripted { clock: &clock, times: times.iter().copied().collect(), launches: 0 };
-        let visit = take(&mut kernel, &mut 0, &clock, 1, 2).unwrap();
+        let visit = take(&mut kernel, &mut 0, &clock, 1, 2, &mut f64::from(shortest)).unwrap();
         (kernel.launches - 2, visit.samples[0].wall_ns)
     }
 
     #[test]
     fn samples_start_when_launches_get_no_faster() {
-        assert_eq!(first_sample(&[1000]), (2, 1000));
-        assert_eq!(first_sample(&[4000, 3500, 3000, 2990, 2980]), (4, 2980));
+        assert_eq!(first_sample(&[1000], 900), (2, 1000));
+        assert_eq!(first_sample(&[4000, 3500, 3000, 2990, 2980], 2000), (4, 2980));
     }
 
     #[test]
     fn a_kernel_that_gets_faster_for_ever_is_sampled_all_the_same() {
         let times: Vec<u64> = (0..100).map(|i| 1_000_000 - 50_000 * i.min(15)).collect();
-        assert_eq!(first_sample(&times).0, 6);
+        assert_eq!(first_sample(&times, 1).0, 6);
+    }
+
+    #[test]
+    fn a_launch_as_fast_as_ever_is_warm_enough() {
+        assert_eq!(first_sample(&[1020, 1000], 1000), (1, 1000));
     }
 
     #[test]
     fn a_long_launch_is_warmed_up_once() {
-        assert_eq!(first_sample(&[50_000_000, 40_000_000]), (1, 40_000_000));
+        assert_eq!(first_sample(&[50_000_000, 40_000_000], 1), (1, 40_000_000));
     }
 }

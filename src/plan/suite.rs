@@ -72,7 +72,7 @@ impl Suite {
     /// The time that the whole suite may take; budgets of cases shrink to keep it.
     pub fn time_limit(self) -> Option<Duration> {
         match self {
-            Suite::Quick => Some(Duration::from_secs(84)),
+            Suite::Quick => Some(Duration::from_secs(82)),
             Suite::Standard => Some(Duration::from_secs(3600)),
             Suite::Full => None,
         }

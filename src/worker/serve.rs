@@ -75,6 +75,8 @@ struct Worker<'d> {
 struct Held<'d> {
     prepared: Box<dyn Prepared + 'd>,
     slot: usize,
+    /// The shortest launch so far.
+    shortest_ns: f64,
     updates_in_place: bool,
 }
 
@@ -164,7 +166,7 @@ impl<'d> Worker<'d> {
             counters,
         };
         let updates_in_place = case.operands().iter().any(|spec| spec.in_out);
-        self.held.insert(handle, Held { prepared, slot, updates_in_place });
+        self.held.insert(handle, Held { prepared, slot, shortest_ns: launch_ns, updates_in_place });
         Ok(reply)
     }
 
@@ -178,8 +180,14 @@ impl<'d> Worker<'d> {
             held.prepared.reset()?;
         }
         let (work, time) = fma_anchor(&isa);
-        let mut visit =
-            visit::take(&mut *held.prepared, &mut held.slot, self.clock, iterations, count)?;
+        let mut visit = visit::take(
+            &mut *held.prepared,
+            &mut held.slot,
+            self.clock,
+            iterations,
+            count,
+            &mut held.shortest_ns,
+        )?;
         visit.anchor = Some((work / time).0);
         Ok(Reply::Samples(visit))
     }
