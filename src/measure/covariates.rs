@@ -195,10 +195,24 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn touching_memory_shows_as_page_faults() {
+        const LEN: usize = 8 << 20;
+        // Fresh pages from the system: an allocator may hand out some that were touched before.
+        // SAFETY: a new private mapping of no file overlaps nothing.
+        let block = unsafe {
+            let (protection, flags) =
+                (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANON);
+            libc::mmap(std::ptr::null_mut(), LEN, protection, flags, -1, 0)
+        };
+        assert_ne!(block, libc::MAP_FAILED);
         let before = Covariates::now();
-        let block = vec![1u8; 8 << 20];
-        std::hint::black_box(&block);
-        assert!(Covariates::now().since(&before).minor_faults.unwrap() > 0);
+        // SAFETY: the mapping has `LEN` writable bytes and is unmapped once, after its last use.
+        let faults = unsafe {
+            block.cast::<u8>().write_bytes(1, LEN);
+            let faults = Covariates::now().since(&before).minor_faults;
+            libc::munmap(block, LEN);
+            faults
+        };
+        assert!(faults.unwrap() > 0);
     }
 
     #[cfg(target_os = "linux")]
