@@ -1,3 +1,4 @@
 //! Executes PTX on the CPU.
 
 pub mod ast;
+pub mod tensor;

@@ -1,0 +1,7 @@
+//! Layouts and products of matrices, pure: nothing here knows of registers, memory or warps.
+
+pub mod descriptor;
+pub mod element;
+pub mod fragment;
+pub mod product;
+pub mod swizzle;
