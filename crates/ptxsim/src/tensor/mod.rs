@@ -2,6 +2,8 @@
 
 pub mod descriptor;
 pub mod element;
+pub mod form;
 pub mod fragment;
 pub mod product;
 pub mod swizzle;
+pub mod tile;

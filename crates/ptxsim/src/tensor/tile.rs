@@ -1,0 +1,208 @@
+//! From fragments in registers to dense tiles and back.
+
+use super::element::{Element, round_to_f16};
+use super::fragment::Layout;
+
+/// A register of every lane of a warp.
+pub type Lanes = [u32; 32];
+
+/// What a NaN of a float product reads as: tensor cores give one pattern, whatever went in.
+pub const CANONICAL_NAN: u32 = 0x7fff_ffff;
+
+/// Widens a multiplicand with 32-bit registers into a tile of `rows × columns`, row-major; entries are negated where `negate`
+/// says so.
+///
+/// # Panics
+/// If `tile` is shorter than the matrix.
+#[inline(always)]
+pub fn gather_rows<'a>(
+    element: Element,
+    layout: Layout,
+    register: impl Fn(usize) -> &'a Lanes,
+    negate: bool,
+    tile: &mut [f32],
+) {
+    let columns = layout.columns();
+    each_slice_row(element, layout, register, negate, |row, column, values| {
+        tile[row * columns + column..][..values.len()].copy_from_slice(values);
+    });
+}
+
+/// The same for multiplicand B: the layout is that of the transpose, the tile is k×n.
+#[inline(always)]
+pub fn gather_columns<'a>(
+    element: Element,
+    layout: Layout,
+    register: impl Fn(usize) -> &'a Lanes,
+    negate: bool,
+    tile: &mut [f32],
+) {
+    let n = layout.rows();
+    each_slice_row(element, layout, register, negate, |row, column, values| {
+        for (i, &value) in values.iter().enumerate() {
+            tile[(column + i) * n + row] = value;
+        }
+    });
+}
+
+/// Calls `put(row, first column, values)` for the four lanes that make a row of a slice.
+#[inline(always)]
+fn each_slice_row<'a>(
+    element: Element,
+    layout: Layout,
+    register: impl Fn(usize) -> &'a Lanes,
+    negate: bool,
+    mut put: impl FnMut(usize, usize, &[f32]),
+) {
+    debug_assert_eq!(layout.run, layout.per_register);
+    let sign = if negate { 1 << 31 } else { 0 };
+    let mut values = [0f32; 32];
+    for slice in 0..layout.row_slices * layout.column_slices {
+        let words = register(slice);
+        for group in 0..8 {
+            let (row, column) = layout.place(4 * group, slice * layout.run);
+            let four = std::array::from_fn(|lane| words[4 * group + lane]);
+            element.widen_16_bytes(four, &mut values);
+            let values = &mut values[..4 * layout.run];
+            if negate {
+                values.iter_mut().for_each(|x| *x = f32::from_bits(x.to_bits() ^ sign));
+            }
+            put(row, column, values);
+        }
+    }
+}
+
+/// Reads an accumulator in `.f32` or `.f16` into a tile of m×n.
+///
+/// # Panics
+/// If `tile` is shorter than the matrix.
+#[inline(always)]
+pub fn gather_accumulator<'a>(
+    element: Element,
+    layout: Layout,
+    register: impl Fn(usize) -> &'a Lanes,
+    tile: &mut [f32],
+) {
+    if element == Element::F16 {
+        return gather_rows(element, layout, register, false, tile);
+    }
+    let columns = layout.columns();
+    for slice in 0..layout.row_slices * layout.column_slices {
+        let (low, high) = (register(2 * slice), register(2 * slice + 1));
+        for group in 0..8 {
+            let (row, column) = layout.place(4 * group, 2 * slice);
+            let out: &mut [f32] = &mut tile[row * columns + column..][..8];
+            for lane in 0..4 {
+                out[2 * lane] = f32::from_bits(low[4 * group + lane]);
+                out[2 * lane + 1] = f32::from_bits(high[4 * group + lane]);
+            }
+        }
+    }
+}
+
+/// The bits of every lane's register number `index` of a result in `.f32` or `.f16`.
+#[inline(always)]
+pub fn scatter(element: Element, layout: Layout, index: usize, tile: &[f32]) -> Lanes {
+    let columns = layout.columns();
+    std::array::from_fn(|lane| {
+        let (row, column) = layout.place(lane, index * layout.per_register);
+        let at = row * columns + column;
+        if element == Element::F16 {
+            round_to_f16(tile[at]) as u32 | (round_to_f16(tile[at + 1]) as u32) << 16
+        } else if tile[at].is_nan() {
+            CANONICAL_NAN
+        } else {
+            tile[at].to_bits()
+        }
+    })
+}
+
+/// Adds a tile of exact integer sums to accumulator register `index`; `saturate` clamps to the range of `s32`, otherwise sums
+/// wrap.
+#[inline(always)]
+pub fn accumulate(layout: Layout, index: usize, tile: &[f32], c: &Lanes, saturate: bool) -> Lanes {
+    let columns = layout.columns();
+    std::array::from_fn(|lane| {
+        let (row, column) = layout.place(lane, index);
+        // Below 2^24, see `product`.
+        let sum = tile[row * columns + column] as i32;
+        let c = c[lane] as i32;
+        (if saturate { c.saturating_add(sum) } else { c.wrapping_add(sum) }) as u32
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Element::*;
+
+    fn registers(count: usize) -> Vec<Lanes> {
+        let mut state = 88172645463325252u64;
+        (0..count)
+            .map(|_| {
+                std::array::from_fn(|_| {
+                    state ^= state << 13;
+                    state ^= state >> 7;
+                    state ^= state << 17;
+                    (state >> 16) as u32
+                })
+            })
+            .collect()
+    }
+
+    #[test]
+    fn multiplicands_go_where_the_layout_says() {
+        for (element, m, k) in
+            [(F16, 16, 16), (Bf16, 16, 8), (Tf32, 16, 8), (S8, 8, 16), (U4, 16, 64)]
+        {
+            let (a, b) = (Layout::a(element, m, k), Layout::b(element, m, k));
+            let words = registers(a.registers());
+            let (mut rows, mut columns) = (vec![0.0; m * k], vec![0.0; m * k]);
+            gather_rows(element, a, |r| &words[r], false, &mut rows);
+            gather_columns(element, b, |r| &words[r], true, &mut columns);
+            for lane in 0..32 {
+                for i in 0..a.registers() * a.per_register {
+                    let (row, column) = a.place(lane, i);
+                    let shift = element.bits() * (i % a.per_register);
+                    let want = element.widen(words[i / a.per_register][lane] >> shift);
+                    assert_eq!(rows[row * k + column].to_bits(), want.to_bits());
+                    assert_eq!(columns[column * m + row].to_bits(), (-want).to_bits());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_accumulator_comes_back_as_it_went_with_one_pattern_for_nan() {
+        for (element, n) in [(F32, 8), (F16, 8), (F32, 256), (F16, 40)] {
+            let layout = Layout::c(element, 16, n);
+            let words = registers(layout.registers());
+            let mut tile = vec![0.0; 16 * n];
+            gather_accumulator(element, layout, |r| &words[r], &mut tile);
+            for (r, word) in words.iter().enumerate() {
+                let back = scatter(element, layout, r, &tile);
+                for lane in 0..32 {
+                    let want = match element {
+                        F32 if f32::from_bits(word[lane]).is_nan() => CANONICAL_NAN,
+                        F32 => word[lane],
+                        _ => [0, 16].iter().fold(0, |all, shift| {
+                            let half = word[lane] >> shift & 0xffff;
+                            let nan = half & 0x7fff > 0x7c00;
+                            all | if nan { 0x7fff } else { half } << shift
+                        }),
+                    };
+                    assert_eq!(back[lane], want);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn integer_sums_wrap_or_saturate() {
+        let layout = Layout::c(S32, 8, 8);
+        let tile = [5.0; 64];
+        let c = [i32::MAX as u32; 32];
+        assert_eq!(accumulate(layout, 0, &tile, &c, true), c);
+        assert_eq!(accumulate(layout, 0, &tile, &c, false), [(i32::MIN + 4) as u32; 32]);
+    }
+}
