@@ -160,11 +160,11 @@ mod tests {
             let (mut rows, mut columns) = (vec![0.0; m * k], vec![0.0; m * k]);
             gather_rows(element, a, |r| &words[r], false, &mut rows);
             gather_columns(element, b, |r| &words[r], true, &mut columns);
-            for lane in 0..32 {
-                for i in 0..a.registers() * a.per_register {
+            for i in 0..a.registers() * a.per_register {
+                let shift = element.bits() * (i % a.per_register);
+                for (lane, word) in words[i / a.per_register].iter().enumerate() {
                     let (row, column) = a.place(lane, i);
-                    let shift = element.bits() * (i % a.per_register);
-                    let want = element.widen(words[i / a.per_register][lane] >> shift);
+                    let want = element.widen(word >> shift);
                     assert_eq!(rows[row * k + column].to_bits(), want.to_bits());
                     assert_eq!(columns[column * m + row].to_bits(), (-want).to_bits());
                 }
@@ -181,17 +181,17 @@ mod tests {
             gather_accumulator(element, layout, |r| &words[r], &mut tile);
             for (r, word) in words.iter().enumerate() {
                 let back = scatter(element, layout, r, &tile);
-                for lane in 0..32 {
+                for (back, &word) in back.into_iter().zip(word) {
                     let want = match element {
-                        F32 if f32::from_bits(word[lane]).is_nan() => CANONICAL_NAN,
-                        F32 => word[lane],
+                        F32 if f32::from_bits(word).is_nan() => CANONICAL_NAN,
+                        F32 => word,
                         _ => [0, 16].iter().fold(0, |all, shift| {
-                            let half = word[lane] >> shift & 0xffff;
+                            let half = word >> shift & 0xffff;
                             let nan = half & 0x7fff > 0x7c00;
                             all | if nan { 0x7fff } else { half } << shift
                         }),
                     };
-                    assert_eq!(back[lane], want);
+                    assert_eq!(back, want);
                 }
             }
         }
