@@ -3,8 +3,6 @@
 //! Everything that is not `f64` or `b1` is widened to `f32` without loss: significands have at most 11 bits and integers
 //! at most 9 with their sign, so that products and, for integers, whole sums of products are exact in `f32`.
 
-use std::sync::LazyLock;
-
 /// Type of a matrix element, as the modifiers of `mma`, `wmma` and `wgmma` name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Element {
@@ -101,25 +99,25 @@ impl Element {
     /// lowest bits first, into the first `128 / bits` entries of `out`.
     #[inline(always)]
     pub fn widen_16_bytes(self, words: [u32; 4], out: &mut [f32]) {
-        let halves: [u16; 8] = std::array::from_fn(|i| (words[i / 2] >> (16 * (i % 2))) as u16);
         match self {
-            Element::Bf16 => {
-                for (o, h) in out[..8].iter_mut().zip(halves) {
-                    *o = f32::from_bits((h as u32) << 16);
-                }
-            }
-            Element::F16 => {
-                for (o, h) in out[..8].iter_mut().zip(halves) {
-                    *o = f16(h);
-                }
-            }
-            _ => {
-                let bits = self.bits();
-                let each = 32 / bits;
-                for (i, o) in out[..4 * each].iter_mut().enumerate() {
-                    *o = self.widen(words[i / each] >> (bits * (i % each)));
-                }
-            }
+            Element::Bf16 => each::<16>(words, out, |x| f32::from_bits(x << 16)),
+            Element::F16 => each::<16>(words, out, |x| f16(x as u16)),
+            Element::E4m3 => each::<8>(words, out, |x| E4M3[x as usize & 0xff]),
+            Element::E5m2 => each::<8>(words, out, |x| f16((x << 8) as u16)),
+            Element::S8 => each::<8>(words, out, |x| x as i8 as f32),
+            Element::U8 => each::<8>(words, out, |x| x as u8 as f32),
+            Element::S4 => each::<4>(words, out, |x| (((x << 28) as i32) >> 28) as f32),
+            Element::U4 => each::<4>(words, out, |x| (x & 15) as f32),
+            _ => each::<32>(words, out, |x| self.widen(x)),
+        }
+    }
+}
+
+#[inline(always)]
+fn each<const BITS: usize>(words: [u32; 4], out: &mut [f32], widen: impl Fn(u32) -> f32) {
+    for (out, word) in out.chunks_exact_mut(32 / BITS).zip(words) {
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = widen(word >> (BITS * i));
         }
     }
 }
@@ -135,17 +133,22 @@ fn f16(bits: u16) -> f32 {
     f32::from_bits(scaled.to_bits() | special | (bits as u32 & 0x8000) << 16)
 }
 
-static E4M3: LazyLock<[f32; 256]> = LazyLock::new(|| {
-    std::array::from_fn(|bits| {
-        let (exponent, mantissa) = ((bits >> 3) as i32 & 15, (bits & 7) as f32);
-        let magnitude = match (exponent, bits & 7) {
+static E4M3: [f32; 256] = {
+    let mut table = [0.0; 256];
+    let mut bits = 0;
+    while bits < 256 {
+        let (exponent, mantissa) = (bits as u32 >> 3 & 15, bits as u32 & 7);
+        // Subnormals count in units of 2^-9; otherwise the exponent is rebased by 120 = 127 - 7.
+        let magnitude = match (exponent, mantissa) {
             (15, 7) => f32::NAN,
-            (0, _) => mantissa * 2f32.powi(-9),
-            _ => (8.0 + mantissa) * 2f32.powi(exponent - 10),
+            (0, _) => mantissa as f32 / 512.0,
+            _ => f32::from_bits((exponent + 120) << 23 | mantissa << 20),
         };
-        if bits & 0x80 != 0 { -magnitude } else { magnitude }
-    })
-});
+        table[bits] = if bits & 0x80 != 0 { -magnitude } else { magnitude };
+        bits += 1;
+    }
+    table
+};
 
 /// `f32` to `f16`, to nearest, ties to even; NaN becomes `0x7fff`.
 pub fn round_to_f16(value: f32) -> u16 {

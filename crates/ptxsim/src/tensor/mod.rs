@@ -7,3 +7,4 @@ pub mod fragment;
 pub mod product;
 pub mod swizzle;
 pub mod tile;
+pub mod warp;

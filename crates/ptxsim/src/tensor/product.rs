@@ -38,33 +38,40 @@ pub struct Size {
     pub k: usize,
 }
 
-/// `c += a · b` in the order that the module describes. All three lie dense and row-major.
-///
-/// # Panics
-/// If a slice is shorter than its matrix, or m or n is not a multiple of 8.
-pub fn multiply<T: Real>(size: Size, a: &[T], b: &[T], c: &mut [T]) {
-    assert!(size.m.is_multiple_of(8) && size.n.is_multiple_of(8), "{size:?}");
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-        // SAFETY: the processor has the features that the function is compiled for, as was just asked.
-        return unsafe { multiply_fma(size, a, b, c) };
-    }
-    multiply_portable(size, a, b, c)
+/// Makes a function that runs `$body` compiled for the vector units that the processor has. The body, all in
+/// `#[inline(always)]` functions, is the portable version as well; `fma` is one rounding either way, so results are the same.
+macro_rules! vectorize {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident$(<$t:ident: $bound:path>)?($($arg:ident: $ty:ty),* $(,)?) = $body:path;) => {
+        $(#[$doc])*
+        #[inline]
+        $vis fn $name$(<$t: $bound>)?($($arg: $ty),*) {
+            #[cfg(target_arch = "x86_64")]
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                #[target_feature(enable = "avx2,fma")]
+                fn with_fma$(<$t: $bound>)?($($arg: $ty),*) {
+                    $body($($arg),*)
+                }
+                // SAFETY: the processor has the features that the function is compiled for, as was just asked.
+                return unsafe { with_fma($($arg),*) };
+            }
+            $body($($arg),*)
+        }
+    };
+}
+pub(crate) use vectorize;
+
+vectorize! {
+    /// `c += a · b` in the order that the module describes. All three lie dense and row-major.
+    ///
+    /// # Panics
+    /// If a slice is shorter than its matrix, or m or n is not a multiple of 8.
+    pub fn multiply<T: Real>(size: Size, a: &[T], b: &[T], c: &mut [T]) = multiply_portable;
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn multiply_fma<T: Real>(size: Size, a: &[T], b: &[T], c: &mut [T]) {
-    blocks(size, a, b, c)
-}
-
-/// The same without vector instructions: bit for bit equal, and slow where `fma` is a library call.
-fn multiply_portable<T: Real>(size: Size, a: &[T], b: &[T], c: &mut [T]) {
-    blocks(size, a, b, c)
-}
-
+/// The body of [`multiply`], for use in other vectorized functions.
 #[inline(always)]
-fn blocks<T: Real>(size: Size, a: &[T], b: &[T], c: &mut [T]) {
+pub(crate) fn multiply_portable<T: Real>(size: Size, a: &[T], b: &[T], c: &mut [T]) {
+    assert!(size.m.is_multiple_of(8) && size.n.is_multiple_of(8), "{size:?}");
     let wide = size.n / 16 * 16;
     for row in (0..size.m).step_by(4) {
         for column in (0..wide).step_by(16) {

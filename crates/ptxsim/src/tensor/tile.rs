@@ -15,30 +15,30 @@ pub const CANONICAL_NAN: u32 = 0x7fff_ffff;
 /// # Panics
 /// If `tile` is shorter than the matrix.
 #[inline(always)]
-pub fn gather_rows<'a>(
+pub fn gather_rows(
     element: Element,
     layout: Layout,
-    register: impl Fn(usize) -> &'a Lanes,
+    registers: &[&Lanes],
     negate: bool,
     tile: &mut [f32],
 ) {
     let columns = layout.columns();
-    each_slice_row(element, layout, register, negate, |row, column, values| {
+    each_slice_row(element, layout, registers, negate, |row, column, values| {
         tile[row * columns + column..][..values.len()].copy_from_slice(values);
     });
 }
 
 /// The same for multiplicand B: the layout is that of the transpose, the tile is k×n.
 #[inline(always)]
-pub fn gather_columns<'a>(
+pub fn gather_columns(
     element: Element,
     layout: Layout,
-    register: impl Fn(usize) -> &'a Lanes,
+    registers: &[&Lanes],
     negate: bool,
     tile: &mut [f32],
 ) {
     let n = layout.rows();
-    each_slice_row(element, layout, register, negate, |row, column, values| {
+    each_slice_row(element, layout, registers, negate, |row, column, values| {
         for (i, &value) in values.iter().enumerate() {
             tile[(column + i) * n + row] = value;
         }
@@ -47,18 +47,18 @@ pub fn gather_columns<'a>(
 
 /// Calls `put(row, first column, values)` for the four lanes that make a row of a slice.
 #[inline(always)]
-fn each_slice_row<'a>(
+fn each_slice_row(
     element: Element,
     layout: Layout,
-    register: impl Fn(usize) -> &'a Lanes,
+    registers: &[&Lanes],
     negate: bool,
     mut put: impl FnMut(usize, usize, &[f32]),
 ) {
     debug_assert_eq!(layout.run, layout.per_register);
     let sign = if negate { 1 << 31 } else { 0 };
     let mut values = [0f32; 32];
-    for slice in 0..layout.row_slices * layout.column_slices {
-        let words = register(slice);
+    let slices = layout.row_slices * layout.column_slices;
+    for (slice, words) in registers[..slices].iter().enumerate() {
         for group in 0..8 {
             let (row, column) = layout.place(4 * group, slice * layout.run);
             let four = std::array::from_fn(|lane| words[4 * group + lane]);
@@ -77,18 +77,18 @@ fn each_slice_row<'a>(
 /// # Panics
 /// If `tile` is shorter than the matrix.
 #[inline(always)]
-pub fn gather_accumulator<'a>(
+pub fn gather_accumulator(
     element: Element,
     layout: Layout,
-    register: impl Fn(usize) -> &'a Lanes,
+    registers: &[&Lanes],
     tile: &mut [f32],
 ) {
     if element == Element::F16 {
-        return gather_rows(element, layout, register, false, tile);
+        return gather_rows(element, layout, registers, false, tile);
     }
     let columns = layout.columns();
     for slice in 0..layout.row_slices * layout.column_slices {
-        let (low, high) = (register(2 * slice), register(2 * slice + 1));
+        let (low, high) = (registers[2 * slice], registers[2 * slice + 1]);
         for group in 0..8 {
             let (row, column) = layout.place(4 * group, 2 * slice);
             let out: &mut [f32] = &mut tile[row * columns + column..][..8];
@@ -100,35 +100,60 @@ pub fn gather_accumulator<'a>(
     }
 }
 
-/// The bits of every lane's register number `index` of a result in `.f32` or `.f16`.
+/// Writes the registers of a result in `.f32` or `.f16` from a tile of m×n.
+///
+/// # Panics
+/// If `tile` is shorter than the matrix.
 #[inline(always)]
-pub fn scatter(element: Element, layout: Layout, index: usize, tile: &[f32]) -> Lanes {
-    let columns = layout.columns();
-    std::array::from_fn(|lane| {
-        let (row, column) = layout.place(lane, index * layout.per_register);
-        let at = row * columns + column;
+pub fn scatter(element: Element, layout: Layout, tile: &[f32], out: &mut [Lanes]) {
+    each_pair(layout, tile, |slice, pairs| {
         if element == Element::F16 {
-            round_to_f16(tile[at]) as u32 | (round_to_f16(tile[at + 1]) as u32) << 16
-        } else if tile[at].is_nan() {
-            CANONICAL_NAN
+            let half = |x: f32| round_to_f16(x) as u32;
+            out[slice] =
+                std::array::from_fn(|lane| half(pairs[0][lane]) | half(pairs[1][lane]) << 16);
         } else {
-            tile[at].to_bits()
+            let canonical = |x: f32| if x.is_nan() { CANONICAL_NAN } else { x.to_bits() };
+            out[2 * slice] = pairs[0].map(canonical);
+            out[2 * slice + 1] = pairs[1].map(canonical);
         }
-    })
+    });
 }
 
-/// Adds a tile of exact integer sums to accumulator register `index`; `saturate` clamps to the range of `s32`, otherwise sums
-/// wrap.
+/// Writes `c` plus a tile of exact integer sums; `saturate` clamps to the range of `s32`, otherwise sums wrap.
+///
+/// # Panics
+/// If `tile` is shorter than the matrix.
 #[inline(always)]
-pub fn accumulate(layout: Layout, index: usize, tile: &[f32], c: &Lanes, saturate: bool) -> Lanes {
+pub fn accumulate(layout: Layout, tile: &[f32], c: &[&Lanes], saturate: bool, out: &mut [Lanes]) {
+    each_pair(layout, tile, |slice, pairs| {
+        for (half, sums) in pairs.iter().enumerate() {
+            let c = c[2 * slice + half];
+            let sum = |lane: usize| {
+                // Below 2^24, see `product`.
+                let (c, sum) = (c[lane] as i32, sums[lane] as i32);
+                (if saturate { c.saturating_add(sum) } else { c.wrapping_add(sum) }) as u32
+            };
+            out[2 * slice + half] = std::array::from_fn(sum);
+        }
+    });
+}
+
+/// Calls `f(slice, [even columns, odd columns])` with the two entries that each lane holds of a slice of an accumulator.
+#[inline(always)]
+fn each_pair(layout: Layout, tile: &[f32], mut f: impl FnMut(usize, &[[f32; 32]; 2])) {
     let columns = layout.columns();
-    std::array::from_fn(|lane| {
-        let (row, column) = layout.place(lane, index);
-        // Below 2^24, see `product`.
-        let sum = tile[row * columns + column] as i32;
-        let c = c[lane] as i32;
-        (if saturate { c.saturating_add(sum) } else { c.wrapping_add(sum) }) as u32
-    })
+    for slice in 0..layout.row_slices * layout.column_slices {
+        let mut pairs = [[0.0; 32]; 2];
+        for group in 0..8 {
+            let (row, column) = layout.place(4 * group, 2 * slice);
+            let line = &tile[row * columns + column..][..8];
+            for lane in 0..4 {
+                pairs[0][4 * group + lane] = line[2 * lane];
+                pairs[1][4 * group + lane] = line[2 * lane + 1];
+            }
+        }
+        f(slice, &pairs);
+    }
 }
 
 #[cfg(test)]
@@ -150,6 +175,10 @@ mod tests {
             .collect()
     }
 
+    fn refer(words: &[Lanes]) -> Vec<&Lanes> {
+        words.iter().collect()
+    }
+
     #[test]
     fn multiplicands_go_where_the_layout_says() {
         for (element, m, k) in
@@ -158,8 +187,8 @@ mod tests {
             let (a, b) = (Layout::a(element, m, k), Layout::b(element, m, k));
             let words = registers(a.registers());
             let (mut rows, mut columns) = (vec![0.0; m * k], vec![0.0; m * k]);
-            gather_rows(element, a, |r| &words[r], false, &mut rows);
-            gather_columns(element, b, |r| &words[r], true, &mut columns);
+            gather_rows(element, a, &refer(&words), false, &mut rows);
+            gather_columns(element, b, &refer(&words), true, &mut columns);
             for i in 0..a.registers() * a.per_register {
                 let shift = element.bits() * (i % a.per_register);
                 for (lane, word) in words[i / a.per_register].iter().enumerate() {
@@ -178,9 +207,10 @@ mod tests {
             let layout = Layout::c(element, 16, n);
             let words = registers(layout.registers());
             let mut tile = vec![0.0; 16 * n];
-            gather_accumulator(element, layout, |r| &words[r], &mut tile);
-            for (r, word) in words.iter().enumerate() {
-                let back = scatter(element, layout, r, &tile);
+            gather_accumulator(element, layout, &refer(&words), &mut tile);
+            let mut back = vec![[0; 32]; words.len()];
+            scatter(element, layout, &tile, &mut back);
+            for (word, back) in words.iter().zip(back) {
                 for (back, &word) in back.into_iter().zip(word) {
                     let want = match element {
                         F32 if f32::from_bits(word).is_nan() => CANONICAL_NAN,
@@ -202,7 +232,10 @@ mod tests {
         let layout = Layout::c(S32, 8, 8);
         let tile = [5.0; 64];
         let c = [i32::MAX as u32; 32];
-        assert_eq!(accumulate(layout, 0, &tile, &c, true), c);
-        assert_eq!(accumulate(layout, 0, &tile, &c, false), [(i32::MIN + 4) as u32; 32]);
+        for (saturate, want) in [(true, i32::MAX), (false, i32::MIN + 4)] {
+            let mut out = [[0; 32]; 2];
+            accumulate(layout, &tile, &[&c; 2], saturate, &mut out);
+            assert_eq!(out, [[want as u32; 32]; 2]);
+        }
     }
 }
