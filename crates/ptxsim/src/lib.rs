@@ -1,4 +1,5 @@
 //! Executes PTX on the CPU.
 
 pub mod ast;
+pub mod num;
 pub mod tensor;

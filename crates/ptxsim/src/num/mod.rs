@@ -1,0 +1,80 @@
+//! Number formats and arithmetic, pure: functions over the raw bits of registers, with PTX's roundings and special cases.
+
+pub mod convert;
+pub mod double;
+pub mod exact;
+pub mod format;
+pub mod half;
+#[cfg(test)]
+mod reference;
+pub mod single;
+
+/// How a result that is not representable is rounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Rounding {
+    /// `.rn`: to nearest, ties to even.
+    #[default]
+    Nearest,
+    /// `.rz`: toward zero.
+    Zero,
+    /// `.rm`: toward negative infinity.
+    Down,
+    /// `.rp`: toward positive infinity.
+    Up,
+    /// `.rna`: to nearest, ties away from zero.
+    NearestAway,
+}
+
+impl Rounding {
+    /// The rounding that a modifier names, with or without the `i` of roundings to an integer.
+    pub fn parse(modifier: &str) -> Option<Rounding> {
+        Some(match modifier {
+            "rn" | "rni" => Rounding::Nearest,
+            "rz" | "rzi" => Rounding::Zero,
+            "rm" | "rmi" => Rounding::Down,
+            "rp" | "rpi" => Rounding::Up,
+            "rna" => Rounding::NearestAway,
+            _ => return None,
+        })
+    }
+
+    /// Whether a magnitude is rounded up whose cut-off part is `rest`, where `half` is half a unit of what is kept.
+    #[inline(always)]
+    pub(crate) fn up<T: PartialOrd + Default>(
+        self,
+        negative: bool,
+        odd: bool,
+        rest: T,
+        half: T,
+    ) -> bool {
+        match self {
+            Rounding::Nearest => rest > half || rest == half && odd,
+            Rounding::NearestAway => rest >= half,
+            Rounding::Zero => false,
+            Rounding::Down => negative && rest > T::default(),
+            Rounding::Up => !negative && rest > T::default(),
+        }
+    }
+
+    /// Whether a number beyond the largest becomes an infinity.
+    #[inline(always)]
+    pub(crate) fn overflows(self, negative: bool) -> bool {
+        match self {
+            Rounding::Nearest | Rounding::NearestAway => true,
+            Rounding::Zero => false,
+            Rounding::Down => negative,
+            Rounding::Up => !negative,
+        }
+    }
+}
+
+/// Modifiers of `.f32` arithmetic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Mode {
+    /// `.rn`, `.rz`, `.rm` or `.rp`.
+    pub rounding: Rounding,
+    /// `.ftz`: subnormal operands and results are zero with their sign.
+    pub ftz: bool,
+    /// `.sat`: the result is limited to `[0, 1]`; NaN becomes `+0`.
+    pub sat: bool,
+}
