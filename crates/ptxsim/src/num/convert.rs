@@ -268,3 +268,178 @@ pub fn to_integral(value: f64, rounding: Rounding) -> f64 {
         Rounding::Up => value.ceil(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Rounding::*;
+    use proptest::prelude::*;
+
+    const fn all(signed: bool) -> [Integer; 4] {
+        [
+            Integer { bits: 8, signed },
+            Integer { bits: 16, signed },
+            Integer { bits: 32, signed },
+            Integer { bits: 64, signed },
+        ]
+    }
+
+    /// Of 8, 16, 32 and 64 bits.
+    const S: [Integer; 4] = all(true);
+    const U: [Integer; 4] = all(false);
+
+    #[test]
+    fn nan_becomes_zero_or_the_highest_bit() {
+        let nan = f64::NAN.to_bits();
+        let single = f32::NAN.to_bits() as u64;
+        for (to, from_double, from_single) in [
+            (S[0], -128i64, 0),
+            (U[0], 128, 0),
+            (S[2], i32::MIN as i64, 0),
+            (U[2], 1 << 31, 0),
+            (S[3], i64::MIN, i64::MIN),
+            (U[3], i64::MIN, i64::MIN),
+        ] {
+            assert_eq!(Float::F64.to_integer(to, nan, Zero, false) as i64, from_double, "{to:?}");
+            assert_eq!(
+                Float::F32.to_integer(to, single, Zero, false) as i64,
+                from_single,
+                "{to:?}"
+            );
+            assert_eq!(Float::F16.to_integer(to, 0x7fff, Zero, false) as i64, from_single);
+        }
+    }
+
+    #[test]
+    fn floats_clamp_to_the_range_of_every_integer_type() {
+        for to in S.into_iter().chain(U) {
+            let (least, most) = to.range();
+            for huge in [f64::INFINITY, 1e300, 1.9e19] {
+                assert_eq!(Float::F64.to_integer(to, huge.to_bits(), Nearest, false), most as u64);
+                assert_eq!(
+                    Float::F64.to_integer(to, (-huge).to_bits(), Nearest, false),
+                    least as u64
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn integer_roundings_differ_at_halves_as_named() {
+        let round = |value: f32, rounding| {
+            Float::F32.to_integer(S[2], value.to_bits() as u64, rounding, false) as i32
+        };
+        for (value, results) in [
+            (2.5, [2, 2, 2, 3]),
+            (3.5, [4, 3, 3, 4]),
+            (-2.5, [-2, -2, -3, -2]),
+            (-0.5, [0, 0, -1, 0]),
+            (1e-40, [0, 0, 0, 1]),
+        ] {
+            assert_eq!(
+                [Nearest, Zero, Down, Up].map(|rounding| round(value, rounding)),
+                results,
+                "{value}"
+            );
+        }
+        assert_eq!(Float::F32.to_integer(S[2], 1, Up, true), 0, "ftz");
+    }
+
+    #[test]
+    fn a_float_rounded_to_an_integer_keeps_its_type_and_sign() {
+        let modifiers = |rounding| Modifiers { integral: Some(rounding), ..Modifiers::default() };
+        let single = |value: f32, rounding| {
+            f32::from_bits(Float::F32.convert(
+                Float::F32,
+                value.to_bits() as u64,
+                modifiers(rounding),
+            ) as u32)
+        };
+        assert_eq!(single(-0.25, Nearest).to_bits(), (-0f32).to_bits());
+        assert_eq!(single(-1.5, Up), -1.0);
+        assert_eq!(single(1e30, Zero), 1e30);
+        assert_eq!(single(f32::NAN, Zero).to_bits(), 0x7fff_ffff);
+        assert_eq!(Float::F16.convert(Float::F16, 0x3e00, modifiers(Nearest)), 0x4000);
+    }
+
+    #[test]
+    fn saturation_of_integers_clamps_and_wrapping_cuts() {
+        assert_eq!(S[0].saturate(300), 127);
+        assert_eq!(U[0].saturate(-5), 0);
+        assert_eq!(U[3].saturate(-5), 0);
+        assert_eq!(S[3].saturate(u64::MAX as i128), i64::MAX as u64);
+        assert_eq!(S[0].wrap(200) as i64, -56);
+        assert_eq!(U[1].wrap(-1), 0xffff);
+        assert_eq!(S[2].value(0xffff_ffff_8000_0000), i32::MIN as i128);
+    }
+
+    #[test]
+    fn sat_relu_and_satfinite_limit_what_they_name() {
+        let convert = |to: Float, value: f32, modifiers| {
+            Float::F32.convert(to, value.to_bits() as u64, modifiers)
+        };
+        let sat = Modifiers { sat: true, ..Modifiers::default() };
+        let relu = Modifiers { relu: true, ..Modifiers::default() };
+        let finite = Modifiers { satfinite: true, ..Modifiers::default() };
+        for (value, saturated) in [(-0.0, 0), (2.0, 0x3c00), (f32::NAN, 0), (0.5, 0x3800)] {
+            assert_eq!(convert(Float::F16, value, sat), saturated);
+        }
+        assert_eq!(convert(Float::F32, 7.0, sat) as u32, 1f32.to_bits());
+        assert_eq!(convert(Float::Bf16, -1.0, relu), 0);
+        assert_eq!(convert(Float::Bf16, f32::NAN, relu), 0x7fff);
+        assert_eq!(convert(Float::F16, f32::NEG_INFINITY, finite), 0xfbff);
+        assert_eq!(convert(Float::Bf16, f32::MAX, finite), 0x7f7f);
+        assert_eq!(convert(Float::Tf32, f32::INFINITY, finite), 0x7f7f_e000);
+        assert_eq!(convert(Float::Tf32, f32::NAN, finite), 0x7fff_ffff);
+    }
+
+    #[test]
+    fn ftz_makes_subnormal_f32_zero_on_either_side() {
+        let ftz = Modifiers { ftz: true, ..Modifiers::default() };
+        assert_eq!(Float::F32.convert(Float::F64, 0x8000_0001, ftz), 1 << 63);
+        assert_eq!(Float::F64.convert(Float::F32, 1e-40f64.to_bits(), ftz), 0);
+        assert_eq!(Float::Bf16.convert(Float::F32, 0x8001, ftz), 0x8000_0000);
+        assert_eq!(Float::Bf16.convert(Float::F32, 0xff81, Modifiers::default()), 0xff81_0000);
+    }
+
+    proptest! {
+        #[test]
+        fn integers_become_floats_as_rust_casts_them(value in any::<i64>(), shift in 0..64u32) {
+            let value = value >> shift;
+            prop_assert_eq!(Float::F32.from_integer(value as i128, Nearest) as u32, (value as f32).to_bits());
+            prop_assert_eq!(Float::F64.from_integer(value as i128, Nearest), (value as f64).to_bits());
+            let unsigned = value as u64;
+            prop_assert_eq!(Float::F32.from_integer(unsigned as i128, Nearest) as u32, (unsigned as f32).to_bits());
+            prop_assert_eq!(Float::F64.from_integer(unsigned as i128, Nearest), (unsigned as f64).to_bits());
+        }
+
+        #[test]
+        fn directed_floats_of_integers_are_the_next_on_that_side(value in any::<i64>(), shift in 0..64u32) {
+            let value = (value >> shift) as i128;
+            for to in [Float::F16, Float::Bf16, Float::F32, Float::F64] {
+                let [zero, down, up] = [Zero, Down, Up].map(|r| to.widen(to.from_integer(value, r)));
+                // Every finite value of these types is an i128 here.
+                prop_assert!(down == f64::NEG_INFINITY || down as i128 <= value);
+                prop_assert!(up == f64::INFINITY || up as i128 >= value);
+                prop_assert_eq!(zero, if value < 0 { up } else { down });
+                let nearest = to.widen(to.from_integer(value, Nearest));
+                prop_assert!(nearest == up || nearest == down);
+            }
+        }
+
+        #[test]
+        fn floats_become_integers_as_rust_casts_them(bits in any::<u32>(), double in any::<f64>()) {
+            let value = f32::from_bits(bits);
+            if !value.is_nan() {
+                let to = |to| Float::F32.to_integer(to, bits as u64, Zero, false);
+                prop_assert_eq!(to(S[0]), value as i8 as u64);
+                prop_assert_eq!(to(U[1]), value as u16 as u64);
+                prop_assert_eq!(to(S[2]), value as i32 as u64);
+                prop_assert_eq!(to(U[2]), value as u32 as u64);
+                prop_assert_eq!(to(U[3]), value as u64);
+            }
+            let floor = Float::F64.to_integer(S[3], double.to_bits(), Down, false);
+            prop_assert_eq!(floor, double.floor() as i64 as u64);
+        }
+    }
+}

@@ -5,9 +5,12 @@ pub mod double;
 pub mod exact;
 pub mod format;
 pub mod half;
+pub mod packed;
 #[cfg(test)]
 mod reference;
+pub mod select;
 pub mod single;
+pub mod special;
 
 /// How a result that is not representable is rounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -3,6 +3,7 @@
 
 use super::convert::{Float, f16_to_f32, f32_to_bf16, f32_to_f16, f32_to_tf32};
 use super::format::*;
+use super::special::Function;
 use super::{Mode, Rounding, double, half, single};
 use std::collections::BTreeMap;
 
@@ -222,4 +223,29 @@ fn arithmetic_in_every_rounding_is_that_of_exact_fractions() {
         }
     }
     assert_eq!(compared, 46);
+}
+
+#[test]
+fn approximate_functions_are_rounded_from_what_mpmath_computes() {
+    let mut compared = 0;
+    for (name, expected) in entries("approx.") {
+        let argument = |[a, b, _]: [u64; 3]| {
+            let exponent =
+                127 + if b & 0x10000 != 0 { (b % 64) as i64 - 40 } else { (b % 8) as i64 - 4 };
+            let mut bits = a & 0x807f_ffff | (exponent as u64) << 23;
+            if matches!(name, "sqrt" | "rsqrt" | "lg2") {
+                bits &= 0x7fff_ffff;
+            }
+            if name == "ex2" && exponent > 127 + 7 {
+                bits = bits & 0x807f_ffff | (127 + 6) << 23;
+            }
+            bits as u32
+        };
+        let function = Function::parse(name).unwrap();
+        let arguments = operands(8, 23, 4096, 7).into_iter().map(argument);
+        let found = hash(arguments.map(|bits| function.single(bits, false) as u64));
+        assert_eq!(found, expected, "{name}");
+        compared += 1;
+    }
+    assert_eq!(compared, 8);
 }

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes decode.txt and hashes.txt, which num's tests compare with. Needs numpy and ml_dtypes.
+"""Writes decode.txt and hashes.txt, which num's tests compare with. Needs numpy, ml_dtypes, mpmath.
 
 Nothing here shares a method with the Rust code: values of formats come from numpy and ml_dtypes, conversions are found
-by search in the sorted list of a format's values, arithmetic is done with Python's fractions.
+by search in the sorted list of a format's values, arithmetic is done with Python's fractions, functions with mpmath.
 
 hashes.txt: name, number of results, and the FNV-1a hash (64 bits, 8 little-endian bytes a result) of the results' bits
 over the inputs that `inputs` and `operands` below define; src/num/reference.rs defines the same inputs.
@@ -12,6 +12,7 @@ import math
 from fractions import Fraction
 
 import ml_dtypes
+import mpmath
 import numpy as np
 
 MASK = (1 << 64) - 1
@@ -261,6 +262,33 @@ def narrowing():
             yield f"narrow.{rounding}.{name}", results
 
 
+def functions():
+    """Approximate functions, rounded correctly from 120 bits; NaN is all ones."""
+    mpmath.mp.prec = 120
+    exact = {
+        "rcp": lambda x: 1 / x, "sqrt": mpmath.sqrt, "rsqrt": lambda x: 1 / mpmath.sqrt(x),
+        "ex2": lambda x: mpmath.power(2, x), "lg2": lambda x: mpmath.log(x, 2),
+        "sin": mpmath.sin, "cos": mpmath.cos, "tanh": mpmath.tanh,
+    }
+    for name, function in exact.items():
+        results = []
+        for a, b, _ in operands("f32", 4096, 7):
+            # Exponents from 2^-40 to 2^23, mostly around 1.
+            exponent = 127 + (b % 64 - 40 if b & 0x10000 else b % 8 - 4)
+            a = a & 0x807FFFFF | exponent << 23
+            if name in ("sqrt", "rsqrt", "lg2"):
+                a &= 0x7FFFFFFF
+            if name == "ex2" and exponent > 127 + 7:
+                a = a & 0x807FFFFF | 127 + 6 << 23
+            sign, value = fraction(a, "f32")
+            x = mpmath.mpf(value.numerator) / value.denominator * (-1 if sign else 1)
+            y = function(x)
+            m, e = mpmath.mpf(abs(y)).man_exp
+            bits = round_fraction(int(y < 0), Fraction(m) * Fraction(2) ** e, "f32", "rn")
+            results.append(bits)
+        yield f"approx.{name}", results
+
+
 def main():
     with open("decode.txt", "w") as out:
         for name in ["e4m3", "e5m2", "e2m3", "e3m2", "e2m1"]:
@@ -270,7 +298,7 @@ def main():
             bits = [int(v.view(np.uint64)) if not np.isnan(v) else MASK for v in values(name)]
             out.write(f"{name}.hash {fnv(bits):x}\n")
     with open("hashes.txt", "w") as out:
-        for source in (conversions, arithmetics, narrowing):
+        for source in (conversions, arithmetics, narrowing, functions):
             for name, results in source():
                 out.write(f"{name} {len(results)} {fnv(results):016x}\n")
                 out.flush()
