@@ -79,3 +79,32 @@ pub fn sqrt(a: u64, rounding: Rounding) -> u64 {
     let rounding = if f64::from_bits(a) > 0.0 { rounding } else { Rounding::Nearest };
     rounded([a], rounding, |[a]| a.sqrt(), |[a]| a.sqrt())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nan_is_the_first_operands_made_quiet_or_the_indefinite_one() {
+        let (signalling, other) = (0xfff0_0000_0000_0001, 0x7ff8_0000_0000_0002);
+        let (one, inf) = (1f64.to_bits(), f64::INFINITY.to_bits());
+        for rounding in [Rounding::Nearest, Rounding::Down] {
+            assert_eq!(add(signalling, other, rounding), 0xfff8_0000_0000_0001);
+            assert_eq!(sub(one, other, rounding), other);
+            assert_eq!(fma(one, other, signalling, rounding), other);
+            assert_eq!(sub(inf, inf, rounding), INDEFINITE);
+            assert_eq!(div(0, 1 << 63, rounding), INDEFINITE);
+            assert_eq!(sqrt((-1f64).to_bits(), rounding), INDEFINITE);
+        }
+    }
+
+    #[test]
+    fn zeros_and_infinities_do_not_depend_on_the_rounding() {
+        for rounding in [Rounding::Nearest, Rounding::Zero, Rounding::Down, Rounding::Up] {
+            assert_eq!(div((-1f64).to_bits(), 0, rounding), f64::NEG_INFINITY.to_bits());
+            assert_eq!(rcp(f64::NEG_INFINITY.to_bits(), rounding), 1 << 63);
+            assert_eq!(mul(1 << 63, 1f64.to_bits(), rounding), 1 << 63);
+            assert_eq!(sqrt(1 << 63, rounding), 1 << 63);
+        }
+    }
+}

@@ -1,10 +1,29 @@
 //! Number formats and arithmetic, pure: functions over the raw bits of registers, with PTX's roundings and special cases.
+//!
+//! | PTX | here |
+//! |---|---|
+//! | `add sub mul fma mad div rcp sqrt` `.f32` with `.rn .rz .rm .rp`, `.ftz`, `.sat` | [`single`], for 32 lanes [`lanes`] |
+//! | the same `.f32x2` | [`single::pair`] of the above |
+//! | `add sub fma` `.f32.f16`, `.f32.bf16` | [`single`] on what [`convert::f16_to_f32`], [`convert::bf16_to_f32`] give |
+//! | `add sub mul fma div rcp sqrt` `.f64` | [`double`], [`lanes::fma_f64`] |
+//! | `add sub mul fma` `.f16 .bf16`, `.ftz`, `.sat`, `.relu` | [`half`]; `x2` through [`half::pair`] |
+//! | `min max` of floats, two and three operands | [`select`] |
+//! | `cvt` float to float, and to an integral float | [`convert::Float::convert`]; `f16`, `bf16`, `tf32` from `f32` also alone |
+//! | `cvt` float to integer, integer to float | [`convert::Float::to_integer`], [`convert::Float::from_integer`] |
+//! | `cvt` integer to integer, `.sat` | [`integer::Integer`] |
+//! | `cvt` of `.e4m3x2 .e5m2x2 .e2m3x2 .e3m2x2 .e2m1x2`, `.ue8m0x2` | [`packed`] |
+//! | `rcp sqrt rsqrt ex2 lg2 sin cos tanh` `.approx` | [`special::Function`] |
+//! | `div.approx`, `div.full`, `rcp.approx.ftz.f64`, `rsqrt.approx.f64` | [`special`] |
+//!
+//! Not here, because the PTX ISA leaves bits open: `cvt.rs`, `.s2f6x2`, and `fma.oob`, whose special NaN has no published bits.
 
 pub mod convert;
 pub mod double;
 pub mod exact;
 pub mod format;
 pub mod half;
+pub mod integer;
+pub mod lanes;
 pub mod packed;
 #[cfg(test)]
 mod reference;

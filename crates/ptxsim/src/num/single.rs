@@ -165,3 +165,49 @@ pub fn pair<const N: usize>(operands: [u64; N], f: impl Fn([u32; N]) -> u32) -> 
     let high = f(operands.map(|bits| (bits >> 32) as u32));
     (high as u64) << 32 | low as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TINY: u32 = 0x0040_0000;
+
+    #[test]
+    fn ftz_flushes_operands_and_results_with_their_sign() {
+        let ftz = Mode { ftz: true, ..Mode::default() };
+        assert_eq!(add(TINY, TINY, Mode::default()), 0x0080_0000);
+        assert_eq!(add(TINY | 1 << 31, 0x8000_0000, ftz), 0x8000_0000);
+        assert_eq!(mul(0x8080_0000, 0.5f32.to_bits(), ftz), 0x8000_0000);
+        assert_eq!(div(1f32.to_bits(), TINY | 1 << 31, ftz), f32::NEG_INFINITY.to_bits());
+        assert_eq!(sqrt(TINY | 1 << 31, ftz), 0x8000_0000);
+        assert_eq!(fma(0x0080_0000, 0.5f32.to_bits(), TINY, ftz), 0);
+    }
+
+    #[test]
+    fn sat_limits_to_zero_and_one_and_takes_nan_for_zero() {
+        let sat = Mode { sat: true, ..Mode::default() };
+        let [one, minus, inf] = [1f32, -1.0, f32::INFINITY].map(f32::to_bits);
+        assert_eq!(add(one, one, sat), one);
+        assert_eq!(mul(minus, one, sat), 0);
+        assert_eq!(mul(0x8000_0000, one, sat), 0);
+        assert_eq!(sub(inf, inf, sat), 0);
+        assert_eq!(fma(0.5f32.to_bits(), one, 0, sat), 0.5f32.to_bits());
+    }
+
+    #[test]
+    fn an_exact_zero_of_unlike_signs_is_negative_only_when_rounding_down() {
+        let one = 1f32.to_bits();
+        let [nearest, down] = [Rounding::Nearest, Rounding::Down]
+            .map(|rounding| Mode { rounding, ..Mode::default() });
+        assert_eq!((sub(one, one, nearest), sub(one, one, down)), (0, 1 << 31));
+        assert_eq!((add(0, 0, down), add(0, 1 << 31, down)), (0, 1 << 31));
+        assert_eq!(fma(one, 1 << 31, 0, down), 1 << 31);
+    }
+
+    #[test]
+    fn the_halves_of_f32x2_are_computed_apart() {
+        let (a, b) = (0x3f80_0000_4000_0000, 0x4040_0000_bf80_0000);
+        let sum = pair([a, b], |[a, b]| add(a, b, Mode::default()));
+        assert_eq!(sum, 0x4080_0000_3f80_0000);
+    }
+}
