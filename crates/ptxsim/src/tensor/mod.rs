@@ -4,6 +4,7 @@ pub mod descriptor;
 pub mod element;
 pub mod form;
 pub mod fragment;
+pub mod group;
 pub mod product;
 pub mod swizzle;
 pub mod tile;
