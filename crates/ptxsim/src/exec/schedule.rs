@@ -192,6 +192,9 @@ impl Machine<'_> {
                 } else {
                     let mut context =
                         Context { warp: &mut *warp, machine: &mut *self, place: *place };
+                    if instruction.watched {
+                        family::wgmma::touch(&mut context, mask).map_err(|f| (mask, f))?;
+                    }
                     family::execute(&instruction.op, &mut context, mask).map_err(|f| (mask, f))?
                 };
                 let mut again = false;

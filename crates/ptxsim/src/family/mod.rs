@@ -62,6 +62,8 @@ pub(crate) struct BlockState {
     pub barrier: barrier::BlockState,
     /// mbarrier objects.
     pub mbarrier: mbarrier::BlockState,
+    /// Products of warpgroups.
+    pub wgmma: wgmma::BlockState,
 }
 
 /// What families keep for a cluster.

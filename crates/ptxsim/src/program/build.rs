@@ -57,6 +57,7 @@ pub(crate) fn build(module: &ast::Module, entry: &str) -> Result<Program> {
     let mut builder = Builder::new(module);
     let function = &module.functions[index];
     let (parameters, parameter_bytes) = builder.entry(index)?;
+    family::wgmma::watch(&mut builder.code, &builder.info);
     let directive =
         |name: &str| function.directives.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_slice());
     let triple = |name: &str| {
@@ -271,7 +272,7 @@ impl<'m> Builder<'m> {
             reads: reads.into(),
             writes: writes.into(),
         });
-        self.code.push(Instruction { op, guard });
+        self.code.push(Instruction { op, guard, watched: false });
         Ok(())
     }
 

@@ -43,6 +43,8 @@ pub(crate) struct Instruction {
     pub op: Op,
     /// `@%p1`, `@!%p1`.
     pub guard: Option<PSource>,
+    /// Whether it touches registers that a `wgmma.mma_async` of the program uses.
+    pub watched: bool,
 }
 
 /// What reports, checks and counters look at.

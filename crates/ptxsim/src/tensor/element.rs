@@ -3,6 +3,8 @@
 //! Everything that is not `f64` or `b1` is widened to `f32` without loss: significands have at most 11 bits and integers
 //! at most 9 with their sign, so that products and, for integers, whole sums of products are exact in `f32`.
 
+use crate::num::convert::f16_to_f32;
+
 /// Type of a matrix element, as the modifiers of `mma`, `wmma` and `wgmma` name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Element {
@@ -122,15 +124,9 @@ fn each<const BITS: usize>(words: [u32; 4], out: &mut [f32], widen: impl Fn(u32)
     }
 }
 
-/// `f16` to `f32`, without branches so that loops over it vectorize: the exponent is rebased by one multiplication, which
-/// also normalizes subnormals; infinities and NaNs keep an exponent of all ones.
 #[inline(always)]
 fn f16(bits: u16) -> f32 {
-    let magnitude = (bits as u32 & 0x7fff) << 13;
-    // 2^112 = 2^(127 - 15).
-    let scaled = f32::from_bits(magnitude) * f32::from_bits((112 + 127) << 23);
-    let special = if magnitude >= 0x0f80_0000 { 0x7f80_0000 } else { 0 };
-    f32::from_bits(scaled.to_bits() | special | (bits as u32 & 0x8000) << 16)
+    f32::from_bits(f16_to_f32(bits))
 }
 
 static E4M3: [f32; 256] = {
@@ -150,22 +146,6 @@ static E4M3: [f32; 256] = {
     table
 };
 
-/// `f32` to `f16`, to nearest, ties to even; NaN becomes `0x7fff`.
-pub fn round_to_f16(value: f32) -> u16 {
-    let bits = value.to_bits();
-    let (sign, magnitude) = ((bits >> 16) as u16 & 0x8000, bits & 0x7fff_ffff);
-    match magnitude {
-        0x7f80_0001.. => 0x7fff,
-        // 65520, half way between the largest number and the next that there would be.
-        0x477f_f000.. => sign | 0x7c00,
-        // Below 2^-14: a subnormal counts in units of 2^-24.
-        ..0x3880_0000 => {
-            sign | (f32::from_bits(magnitude) * 2f32.powi(24)).round_ties_even() as u16
-        }
-        _ => sign | ((magnitude + 0xfff + (magnitude >> 13 & 1) - 0x3800_0000) >> 13) as u16,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,36 +162,6 @@ mod tests {
             (1.0 + fraction) * 2f64.powi(exponent as i32 - bias)
         };
         if sign == 1 { -magnitude } else { magnitude }
-    }
-
-    #[test]
-    fn every_f16_widens_to_its_value_and_rounds_back() {
-        for bits in 0..=u16::MAX {
-            let wide = Element::F16.widen(bits as u32);
-            match (bits >> 10 & 31, bits & 0x3ff) {
-                (31, 0) => assert!(wide.is_infinite()),
-                (31, _) => assert!(wide.is_nan()),
-                _ => assert_eq!(wide as f64, define(bits as u32, 5, 10)),
-            }
-            assert_eq!(wide.is_sign_negative(), bits >> 15 == 1);
-            let back = round_to_f16(wide);
-            assert_eq!(back, if wide.is_nan() { 0x7fff } else { bits });
-        }
-    }
-
-    #[test]
-    fn rounding_to_f16_goes_to_the_nearest_and_in_a_tie_to_even() {
-        for bits in 0..0x7bffu16 {
-            let (low, high) =
-                (Element::F16.widen(bits as u32), Element::F16.widen(bits as u32 + 1));
-            let tie = (low + high) / 2.0;
-            assert_eq!(round_to_f16(tie), if bits % 2 == 0 { bits } else { bits + 1 });
-            assert_eq!(round_to_f16(tie.next_down()), bits);
-            assert_eq!(round_to_f16(-tie.next_up()), 0x8000 | (bits + 1));
-        }
-        assert_eq!(round_to_f16(65519.996), 0x7bff);
-        assert_eq!(round_to_f16(65520.0), 0x7c00);
-        assert_eq!(round_to_f16(f32::NAN), 0x7fff);
     }
 
     #[test]

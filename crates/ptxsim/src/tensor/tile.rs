@@ -1,7 +1,9 @@
 //! From fragments in registers to dense tiles and back.
 
-use super::element::{Element, round_to_f16};
+use super::element::Element;
 use super::fragment::Layout;
+use crate::num::Rounding;
+use crate::num::convert::f32_to_f16;
 
 /// A register of every lane of a warp.
 pub type Lanes = [u32; 32];
@@ -108,7 +110,7 @@ pub fn gather_accumulator(
 pub fn scatter(element: Element, layout: Layout, tile: &[f32], out: &mut [Lanes]) {
     each_pair(layout, tile, |slice, pairs| {
         if element == Element::F16 {
-            let half = |x: f32| round_to_f16(x) as u32;
+            let half = |x: f32| f32_to_f16(x.to_bits(), Rounding::Nearest) as u32;
             out[slice] =
                 std::array::from_fn(|lane| half(pairs[0][lane]) | half(pairs[1][lane]) << 16);
         } else {
