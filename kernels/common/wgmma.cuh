@@ -11,6 +11,11 @@ DEVICE void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory
 DEVICE void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 // Waits until at most N groups are under way; until then their accumulators and tiles are not to be touched.
 template <int N> DEVICE void wgmma_wait() { asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory"); }
+// Keeps the compiler from moving a use of accumulators to before the wait that stands before this: it knows of no connection.
+template <int N> DEVICE void wgmma_settle(float (&d)[N]) {
+#pragma unroll
+  for (int i = 0; i < N; i++) asm volatile("" : "+f"(d[i])::"memory");
+}
 
 // A shared-memory matrix in rows of 128 bytes under the 128-byte swizzle, as TMA writes it; tiles start at multiples of 1024.
 // k contiguous: `stride` is between groups of 8 rows, `leading` is not used. Otherwise a row is 64 elements of the other
