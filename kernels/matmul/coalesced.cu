@@ -1,6 +1,6 @@
 // matmul/coalesced: C[m, n] = A·B, one entry at a time, with the lanes of a warp where memory is contiguous.
 //
-// Needs: any architecture, any sizes, f32 or bf16 operands (IN) and result (OUT), f32 sums.
+// Needs: any architecture, any sizes, f32 or bf16 operands (IN) and result (OUT) with f32 sums, or int8 with i32.
 // Ladder: rung 2. nn and tn: lanes along n, so that a row of B and of C is one wide access and A a broadcast. nt has no such
 //   direction, as both operands are contiguous in k: there a warp takes one entry, its lanes run along k, and shuffles add up.
 // Bound (H100, H200): L1 and L2 traffic. A warp's fma still waits for one 128-byte load and one broadcast (nn, tn), so at most
@@ -17,6 +17,8 @@
 // Threads that share an entry.
 #define SHARE (TRANS_B ? 32 : 1)
 
+using Sum = SumOf<IN>::Type;
+
 extern "C" __global__ void __launch_bounds__(THREADS)
 matmul_coalesced(const IN* __restrict__ a, const IN* __restrict__ b, OUT* __restrict__ c, u32 m, u32 n, u32 k, u32 batch) {
   u64 entry = ((u64)blockIdx.x * THREADS + threadIdx.x) / SHARE;
@@ -29,11 +31,11 @@ matmul_coalesced(const IN* __restrict__ a, const IN* __restrict__ b, OUT* __rest
   u32 i = (u32)(row - product * m);
   a += product * m * k + i * a_stride_m(m, k);
   b += product * k * n + j * b_stride_n(n, k);
-  float sum = 0;
-  for (u32 p = lane; p < k; p += SHARE) sum = fmaf(to_f32(a[p * a_stride_k(m, k)]), to_f32(b[p * b_stride_k(n, k)]), sum);
+  Sum sum = 0;
+  for (u32 p = lane; p < k; p += SHARE) sum = multiply_add(widen(a[p * a_stride_k(m, k)]), widen(b[p * b_stride_k(n, k)]), sum);
 #if TRANS_B
 #pragma unroll
   for (u32 distance = 16; distance > 0; distance /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, distance);
 #endif
-  if (lane == 0) c[entry] = from_f32<OUT>(sum);
+  if (lane == 0) c[entry] = narrow<OUT>(sum);
 }

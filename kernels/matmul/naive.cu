@@ -1,6 +1,6 @@
 // matmul/naive: C[m, n] = A·B, one thread an entry, consecutive threads down a column of C.
 //
-// Needs: any architecture, any sizes, f32 or bf16 operands (IN) and result (OUT), f32 sums.
+// Needs: any architecture, any sizes, f32 or bf16 operands (IN) and result (OUT) with f32 sums, or int8 with i32.
 // Ladder: rung 1. What everyone writes first, with the mapping that hurts: for nn the 32 lanes of a warp read 32 rows of A, k
 //   apart (a sector of 32 bytes each for 4 used), and write C just as scattered; B is one broadcast load.
 // Bound (H100, H200): the load path. Every fma costs two loads, one of them 32 sectors wide, so that L1 delivers one fma a
@@ -14,6 +14,8 @@
 #error "the row passes IN, OUT and THREADS"
 #endif
 
+using Sum = SumOf<IN>::Type;
+
 extern "C" __global__ void __launch_bounds__(THREADS)
 matmul_naive(const IN* __restrict__ a, const IN* __restrict__ b, OUT* __restrict__ c, u32 m, u32 n, u32 k, u32 batch) {
   u64 entry = (u64)blockIdx.x * THREADS + threadIdx.x;
@@ -24,11 +26,11 @@ matmul_naive(const IN* __restrict__ a, const IN* __restrict__ b, OUT* __restrict
   u32 j = (u32)(column - product * n);
   a += product * m * k + i * a_stride_m(m, k);
   b += product * k * n + j * b_stride_n(n, k);
-  float sum = 0;
+  Sum sum = 0;
   for (u32 p = 0; p < k; p++) {
-    sum = fmaf(to_f32(*a), to_f32(*b), sum);
+    sum = multiply_add(widen(*a), widen(*b), sum);
     a += a_stride_k(m, k);
     b += b_stride_k(n, k);
   }
-  c[product * m * n + (u64)i * n + j] = from_f32<OUT>(sum);
+  c[product * m * n + (u64)i * n + j] = narrow<OUT>(sum);
 }
