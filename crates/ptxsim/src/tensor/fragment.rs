@@ -54,13 +54,18 @@ impl Layout {
         4 * self.run * self.column_slices
     }
 
+    /// First row and column of a slice.
+    #[inline(always)]
+    pub const fn origin(self, slice: usize) -> (usize, usize) {
+        (8 * (slice % self.row_slices), 4 * self.run * (slice / self.row_slices))
+    }
+
     /// Row and column of element `index` (registers in order, within one from its lowest bits) of a lane.
     #[inline(always)]
     pub const fn place(self, lane: usize, index: usize) -> (usize, usize) {
         let (slice, within) = (index / self.run, index % self.run);
-        let row = lane / 4 + 8 * (slice % self.row_slices);
-        let column = (lane % 4) * self.run + within + 4 * self.run * (slice / self.row_slices);
-        (row, column)
+        let (row, column) = self.origin(slice);
+        (row + lane / 4, column + lane % 4 * self.run + within)
     }
 }
 

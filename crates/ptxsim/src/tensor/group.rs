@@ -9,6 +9,7 @@ use super::form::Form;
 use super::fragment::Layout;
 use super::product::{BitOp, Size, multiply_portable, vectorize};
 use super::tile::{Lanes, accumulate, gather_accumulator, gather_rows, scatter};
+use super::transpose::transpose;
 
 /// A chunk of shared memory.
 pub type Chunk = [u8; 16];
@@ -58,7 +59,7 @@ pub enum Side {
 }
 
 vectorize! {
-    /// Widens `lines` lines from their chunks; entries are negated where `negate` says so.
+    /// Widens `lines` lines from their chunks; entries are negated where `negate` says so. `flat` is room for a tile.
     ///
     /// # Panics
     /// If there are too few chunks, or the tile is too short.
@@ -69,64 +70,66 @@ vectorize! {
         lines: usize,
         negate: bool,
         raw: &[Chunk],
-        tile: &mut [f32],
-    ) = widen_any;
+        flat: &mut Vec<f32>,
+        tile: &mut Vec<f32>,
+    ) = widen_lines;
 }
 
 #[inline(always)]
-fn widen_any(
+#[allow(clippy::too_many_arguments)]
+fn widen_lines(
     side: Side,
     element: Element,
     major: Major,
     lines: usize,
     negate: bool,
     raw: &[Chunk],
-    tile: &mut [f32],
+    flat: &mut Vec<f32>,
+    tile: &mut Vec<f32>,
 ) {
+    let raw = &raw[..chunks(lines)];
+    let k = 256 / element.bits();
+    tile.resize(lines * k, 0.0);
+    // In memory's own order the tile is lines×k for K-major, k×lines for MN-major.
+    if (side == Side::A) == (major == Major::K) {
+        widen_flat(element, negate, raw, tile);
+    } else {
+        flat.resize(lines * k, 0.0);
+        widen_flat(element, negate, raw, flat);
+        let rows = if major == Major::K { lines } else { k };
+        transpose(rows, flat, tile);
+    }
+}
+
+#[inline(always)]
+fn widen_flat(element: Element, negate: bool, raw: &[Chunk], out: &mut [f32]) {
     match element {
         // The element is a constant in the copies for the usual types.
-        Element::Bf16 => widen_chunks(side, Element::Bf16, major, lines, negate, raw, tile),
-        Element::F16 => widen_chunks(side, Element::F16, major, lines, negate, raw, tile),
-        _ => widen_chunks(side, element, major, lines, negate, raw, tile),
+        Element::Bf16 => widen_chunks::<8>(Element::Bf16, raw, out),
+        Element::F16 => widen_chunks::<8>(Element::F16, raw, out),
+        Element::Tf32 => widen_chunks::<4>(Element::Tf32, raw, out),
+        Element::S8 => widen_chunks::<16>(Element::S8, raw, out),
+        Element::E4m3 => widen_chunks::<16>(Element::E4m3, raw, out),
+        _ => widen_chunks::<16>(element, raw, out),
+    }
+    if negate {
+        out.iter_mut().for_each(|x| *x = -*x);
     }
 }
 
 #[inline(always)]
-fn widen_chunks(
-    side: Side,
-    element: Element,
-    major: Major,
-    lines: usize,
-    negate: bool,
-    raw: &[Chunk],
-    tile: &mut [f32],
-) {
-    let each = 128 / element.bits();
-    let k = 2 * each;
-    let sign = if negate { 1 << 31 } else { 0 };
-    let mut values = [0.0f32; 16];
-    for (i, chunk) in raw[..chunks(lines)].iter().enumerate() {
-        let words = std::array::from_fn(|w| {
-            u32::from_le_bytes([chunk[4 * w], chunk[4 * w + 1], chunk[4 * w + 2], chunk[4 * w + 3]])
-        });
-        element.widen_16_bytes(words, &mut values);
-        let values = &mut values[..each];
-        values.iter_mut().for_each(|x| *x = f32::from_bits(x.to_bits() ^ sign));
-        // Where the first value goes, and how far the next one is.
-        let (at, step) = match (side, major) {
-            (Side::A, Major::K) => (i / 2 * k + i % 2 * each, 1),
-            (Side::B, Major::K) => (i % 2 * each * lines + i / 2, lines),
-            (Side::A, Major::Mn) => (i % (lines / 8) * 8 * k + i / (lines / 8), k),
-            (Side::B, Major::Mn) => (i * 8, 1),
-        };
-        if step == 1 {
-            tile[at..at + each].copy_from_slice(values);
-        } else {
-            for (j, value) in values.iter().enumerate() {
-                tile[at + j * step] = *value;
-            }
-        }
+fn widen_chunks<const EACH: usize>(element: Element, raw: &[Chunk], out: &mut [f32]) {
+    for (chunk, out) in raw.iter().zip(out.chunks_exact_mut(EACH)) {
+        element.widen_16_bytes(words(chunk), out);
     }
+}
+
+/// The little-endian words of a chunk.
+#[inline(always)]
+pub fn words(chunk: &Chunk) -> [u32; 4] {
+    std::array::from_fn(|w| {
+        u32::from_le_bytes([chunk[4 * w], chunk[4 * w + 1], chunk[4 * w + 2], chunk[4 * w + 3]])
+    })
 }
 
 /// Widens A from the four registers of a warp to a tile of 16×k.
@@ -235,8 +238,8 @@ mod tests {
             for major in [Major::K, Major::Mn] {
                 for (side, lines) in [(Side::A, 16), (Side::B, 48)] {
                     let raw = raw(&descriptor, major, lines);
-                    let mut tile = vec![0.0; 16 * lines];
-                    widen(side, Element::Bf16, major, lines, true, &raw, &mut tile);
+                    let (mut flat, mut tile) = (Vec::new(), Vec::new());
+                    widen(side, Element::Bf16, major, lines, true, &raw, &mut flat, &mut tile);
                     for line in 0..lines {
                         for k in 0..16 {
                             let at = if side == Side::A { line * 16 + k } else { k * lines + line };

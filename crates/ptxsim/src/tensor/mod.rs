@@ -8,4 +8,5 @@ pub mod group;
 pub mod product;
 pub mod swizzle;
 pub mod tile;
+pub mod transpose;
 pub mod warp;

@@ -44,10 +44,12 @@ macro_rules! vectorize {
     ($(#[$doc:meta])* $vis:vis fn $name:ident$(<$t:ident: $bound:path>)?($($arg:ident: $ty:ty),* $(,)?) = $body:path;) => {
         $(#[$doc])*
         #[inline]
+        #[allow(clippy::too_many_arguments, clippy::ptr_arg)]
         $vis fn $name$(<$t: $bound>)?($($arg: $ty),*) {
             #[cfg(target_arch = "x86_64")]
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
                 #[target_feature(enable = "avx2,fma")]
+                #[allow(clippy::too_many_arguments, clippy::ptr_arg)]
                 fn with_fma$(<$t: $bound>)?($($arg: $ty),*) {
                     $body($($arg),*)
                 }

@@ -61,8 +61,9 @@ fn each_slice_row(
     let mut values = [0f32; 32];
     let slices = layout.row_slices * layout.column_slices;
     for (slice, words) in registers[..slices].iter().enumerate() {
+        let (first, column) = layout.origin(slice);
         for group in 0..8 {
-            let (row, column) = layout.place(4 * group, slice * layout.run);
+            let row = first + group;
             let four = std::array::from_fn(|lane| words[4 * group + lane]);
             element.widen_16_bytes(four, &mut values);
             let values = &mut values[..4 * layout.run];
@@ -91,8 +92,9 @@ pub fn gather_accumulator(
     let columns = layout.columns();
     for slice in 0..layout.row_slices * layout.column_slices {
         let (low, high) = (registers[2 * slice], registers[2 * slice + 1]);
+        let (first, column) = layout.origin(slice);
         for group in 0..8 {
-            let (row, column) = layout.place(4 * group, 2 * slice);
+            let row = first + group;
             let out: &mut [f32] = &mut tile[row * columns + column..][..8];
             for lane in 0..4 {
                 out[2 * lane] = f32::from_bits(low[4 * group + lane]);
@@ -146,8 +148,9 @@ fn each_pair(layout: Layout, tile: &[f32], mut f: impl FnMut(usize, &[[f32; 32];
     let columns = layout.columns();
     for slice in 0..layout.row_slices * layout.column_slices {
         let mut pairs = [[0.0; 32]; 2];
+        let (first, column) = layout.origin(slice);
         for group in 0..8 {
-            let (row, column) = layout.place(4 * group, 2 * slice);
+            let row = first + group;
             let line = &tile[row * columns + column..][..8];
             for lane in 0..4 {
                 pairs[0][4 * group + lane] = line[2 * lane];

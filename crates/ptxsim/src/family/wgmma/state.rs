@@ -122,6 +122,7 @@ pub(crate) struct Product {
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     pub addresses: Vec<u32>,
+    pub flat: Vec<f32>,
     pub a: Vec<f32>,
     pub raw: Vec<Chunk>,
     pub b: Vec<f32>,

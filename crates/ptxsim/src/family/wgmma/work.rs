@@ -8,7 +8,7 @@ use crate::exec::{Access, AccessKind, Context, Request};
 use crate::program::Space;
 use crate::tensor::descriptor::{Descriptor, Major};
 use crate::tensor::group::{
-    Chunk, Side, addresses, multiply_bits, multiply_rows, widen, widen_registers,
+    Chunk, Side, addresses, multiply_bits, multiply_rows, widen, widen_registers, words,
 };
 use crate::tensor::tile::Lanes;
 
@@ -48,10 +48,18 @@ fn compute_in(
     fetch(context, scratch, b, op.majors[1], 0, form.n)?;
     let mut bits_b = Vec::new();
     if form.bit_op.is_some() {
-        bits_b = words(&scratch.raw);
+        bits_b = lines(&scratch.raw);
     } else if scratch.b_of != Some(context.place.pc) || scratch.b_raw != scratch.raw {
-        scratch.b.resize(form.k * form.n, 0.0);
-        widen(Side::B, form.b, op.majors[1], form.n, op.negate[1], &scratch.raw, &mut scratch.b);
+        widen(
+            Side::B,
+            form.b,
+            op.majors[1],
+            form.n,
+            op.negate[1],
+            &scratch.raw,
+            &mut scratch.flat,
+            &mut scratch.b,
+        );
         std::mem::swap(&mut scratch.b_raw, &mut scratch.raw);
         scratch.b_of = Some(context.place.pc);
     }
@@ -62,10 +70,10 @@ fn compute_in(
     let refer = |k: usize| registers.get32(op.d[k.min(op.d.len() - 1)]);
     let accumulators: [&Lanes; MOST] = std::array::from_fn(refer);
     let c = scale.then_some(&accumulators[..op.d.len()]);
-    let Scratch { a: tile, raw, b, sums, d, .. } = scratch;
+    let Scratch { a: tile, flat, raw, b, sums, d, .. } = scratch;
     if let Some(bit_op) = form.bit_op {
         let rows = match &op.a {
-            A::Shared(_) => words(raw),
+            A::Shared(_) => lines(raw),
             // Lane 4r + q of register 2h + v holds word 4h + q of row r + 8v.
             A::Registers(a) => (0..16)
                 .map(|row| {
@@ -79,7 +87,7 @@ fn compute_in(
     } else {
         tile.resize(16 * form.k, 0.0);
         match &op.a {
-            A::Shared(_) => widen(Side::A, form.a, op.majors[0], 16, op.negate[0], raw, tile),
+            A::Shared(_) => widen(Side::A, form.a, op.majors[0], 16, op.negate[0], raw, flat, tile),
             A::Registers(a) => {
                 widen_registers(form, op.negate[0], &a.map(|r| registers.get32(r)), tile)
             }
@@ -93,11 +101,8 @@ fn compute_in(
 }
 
 /// Lines of 256 bits as eight words each.
-fn words(raw: &[Chunk]) -> Vec<[u32; 8]> {
-    let word = |chunk: &Chunk, w: usize| {
-        u32::from_le_bytes([chunk[4 * w], chunk[4 * w + 1], chunk[4 * w + 2], chunk[4 * w + 3]])
-    };
-    raw.chunks_exact(2).map(|line| std::array::from_fn(|w| word(&line[w / 4], w % 4))).collect()
+fn lines(raw: &[Chunk]) -> Vec<[u32; 8]> {
+    raw.chunks_exact(2).map(|line| std::array::from_fn(|w| words(&line[w / 4])[w % 4])).collect()
 }
 
 /// Reads the chunks of lines `first..first + lines` into `scratch.raw`.
