@@ -41,6 +41,7 @@ use crate::ast::Instruction;
 use crate::error::{Fault, Result};
 use crate::exec::{Context, Flow, Machine, Place, Wait, Work};
 use crate::program::{Lowering, Op};
+use crate::tensor::form::Form;
 
 /// What families keep for a warp.
 #[derive(Debug, Default)]
@@ -71,6 +72,15 @@ pub(crate) struct BlockState {
 pub(crate) struct ClusterState {
     /// Its barrier.
     pub cluster: cluster::ClusterState,
+}
+
+/// The matrix product that an instruction computes, and how many operations one warp's execution of it counts as.
+pub(crate) fn product(op: &Op) -> Option<(&Form, u64)> {
+    match op {
+        Op::Matrix(op) => op.product(),
+        Op::Wgmma(op) => op.product(),
+        _ => None,
+    }
 }
 
 /// Resolves an instruction by the first family that knows it.

@@ -56,20 +56,51 @@ impl Descriptor {
     /// `((T,W,m),(8,k)):((1,T,LBO),(WT,SBO))`, without one `((T,1,m),(8,k)):((1,T,SBO),(1T,LBO))`.
     #[inline]
     pub const fn chunk(&self, major: Major, line: u32, chunk: u32) -> u32 {
+        self.steps(major).address(self, line, chunk)
+    }
+
+    /// The layout of [`Descriptor::chunk`] as numbers, for those who ask for many chunks.
+    #[inline]
+    pub const fn steps(&self, major: Major) -> Steps {
         let width = self.swizzle.width();
-        let row = line % 8 * width;
-        let offset = match (major, self.swizzle) {
-            (Major::K, Swizzle::None) => line / 8 * self.stride + row + chunk * self.leading,
-            (Major::K, _) => line / 8 * self.stride + row + chunk * 16,
-            (Major::Mn, Swizzle::None) => chunk * self.stride + row + line / 8 * self.leading,
-            (Major::Mn, _) => {
-                let per_row = width / 16;
-                chunk % per_row * 16 + chunk / per_row * self.leading + row + line / 8 * self.stride
-            }
+        let (eight, inner, outer) = match (major, self.swizzle) {
+            (Major::K, Swizzle::None) => (self.stride, 0, self.leading),
+            // A line's chunks never leave its row of the pattern.
+            (Major::K, _) => (self.stride, 16, 0),
+            (Major::Mn, Swizzle::None) => (self.leading, 0, self.stride),
+            (Major::Mn, _) => (self.stride, 16, self.leading),
         };
-        let linear = self.start + offset;
-        let line_number = (linear >> 7).wrapping_sub(self.base_offset);
-        linear ^ ((line_number << 4) & (width - 16))
+        Steps { eight, width, inner, outer, per_row: (width / 16).trailing_zeros() }
+    }
+}
+
+/// Distances in bytes between the chunks of a matrix, before the swizzle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Steps {
+    /// From eight lines to the next eight.
+    pub eight: u32,
+    /// From a line to the next.
+    pub width: u32,
+    /// From a chunk to the next in a row of the pattern.
+    pub inner: u32,
+    /// From a row's worth of chunks to the next.
+    pub outer: u32,
+    /// Chunks in a row, as a power of two.
+    pub per_row: u32,
+}
+
+impl Steps {
+    /// The address of a chunk.
+    #[inline(always)]
+    pub const fn address(&self, descriptor: &Descriptor, line: u32, chunk: u32) -> u32 {
+        let within = chunk & ((1 << self.per_row) - 1);
+        let linear = descriptor.start
+            + (line >> 3) * self.eight
+            + (line & 7) * self.width
+            + within * self.inner
+            + (chunk >> self.per_row) * self.outer;
+        let number = (linear >> 7).wrapping_sub(descriptor.base_offset);
+        linear ^ ((number << 4) & (self.width - 16))
     }
 }
 

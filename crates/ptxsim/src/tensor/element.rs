@@ -36,25 +36,31 @@ pub enum Element {
     S32,
 }
 
+const NAMES: [(&str, Element); 13] = [
+    ("f16", Element::F16),
+    ("bf16", Element::Bf16),
+    ("tf32", Element::Tf32),
+    ("f32", Element::F32),
+    ("f64", Element::F64),
+    ("e4m3", Element::E4m3),
+    ("e5m2", Element::E5m2),
+    ("s8", Element::S8),
+    ("u8", Element::U8),
+    ("s4", Element::S4),
+    ("u4", Element::U4),
+    ("b1", Element::B1),
+    ("s32", Element::S32),
+];
+
 impl Element {
     /// The type with this modifier, or `None`.
     pub fn parse(modifier: &str) -> Option<Element> {
-        Some(match modifier {
-            "f16" => Element::F16,
-            "bf16" => Element::Bf16,
-            "tf32" => Element::Tf32,
-            "f32" => Element::F32,
-            "f64" => Element::F64,
-            "e4m3" => Element::E4m3,
-            "e5m2" => Element::E5m2,
-            "s8" => Element::S8,
-            "u8" => Element::U8,
-            "s4" => Element::S4,
-            "u4" => Element::U4,
-            "b1" => Element::B1,
-            "s32" => Element::S32,
-            _ => return None,
-        })
+        NAMES.iter().find(|(name, _)| *name == modifier).map(|(_, element)| *element)
+    }
+
+    /// Its modifier.
+    pub fn name(self) -> &'static str {
+        NAMES.iter().find(|(_, element)| *element == self).map_or("", |(name, _)| name)
     }
 
     /// Bits that an element takes in a register or in memory.

@@ -1,5 +1,7 @@
 //! Which shapes, types and modifiers `mma.sync`, `wgmma.mma_async` and `wmma` have, as tables.
 
+use std::fmt;
+
 use super::element::Element::{self, *};
 use super::product::{BitOp, Size};
 
@@ -35,6 +37,19 @@ impl Form {
     /// Operations that the product counts as: a multiplication and an addition for each of m·n·k.
     pub const fn operations(&self) -> u64 {
         2 * (self.m * self.n * self.k) as u64
+    }
+}
+
+impl fmt::Display for Form {
+    /// Shape, then types of D, A, B and C, with the operation on bits where there is one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Form { m, n, k, a, b, c, d, .. } = self;
+        write!(f, "m{m}n{n}k{k}.{}.{}.{}.{}", d.name(), a.name(), b.name(), c.name())?;
+        match self.bit_op {
+            Some(BitOp::Xor) => f.write_str(".xor.popc"),
+            Some(BitOp::And) => f.write_str(".and.popc"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -182,6 +197,7 @@ mod tests {
         let form = mma(&parts("m16n8k16.f32.bf16.bf16.f32")).unwrap();
         assert_eq!((form.m, form.n, form.k, form.a, form.d), (16, 8, 16, Bf16, F32));
         assert_eq!(form.operations(), 4096);
+        assert_eq!(form.to_string(), "m16n8k16.f32.bf16.bf16.f32");
         assert!(mma(&parts("m16n8k32.satfinite.s32.u8.s8.s32")).unwrap().saturate);
         assert_eq!(
             mma(&parts("m16n8k256.s32.b1.b1.s32.and.popc")).unwrap().bit_op,

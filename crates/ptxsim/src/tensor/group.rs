@@ -19,30 +19,35 @@ pub const fn chunks(lines: usize) -> usize {
     2 * lines
 }
 
-/// Addresses of the chunks of rows (of A) or columns (of B) `first..first + lines`.
-///
-/// With [`Major::K`] chunk 2i and 2i + 1 are the halves of line i; with [`Major::Mn`] the chunks of k = 0 come first, each of
-/// eight lines.
-pub fn addresses(
-    descriptor: &Descriptor,
-    major: Major,
-    first: usize,
-    lines: usize,
-    out: &mut Vec<u32>,
-) {
-    out.clear();
-    let (first, lines) = (first as u32, lines as u32);
+vectorize! {
+    /// Addresses of the chunks of rows (of A) or columns (of B) `first..first + lines`.
+    ///
+    /// With [`Major::K`] chunks 2i and 2i + 1 are the halves of line i; with [`Major::Mn`] the chunks of k = 0 come first, each
+    /// of eight lines.
+    pub fn addresses(
+        descriptor: &Descriptor,
+        major: Major,
+        first: usize,
+        lines: usize,
+        out: &mut Vec<u32>,
+    ) = find;
+}
+
+#[inline(always)]
+fn find(descriptor: &Descriptor, major: Major, first: usize, lines: usize, out: &mut Vec<u32>) {
+    out.resize(chunks(lines), 0);
+    let (first, steps) = (first as u32, descriptor.steps(major));
     match major {
         Major::K => {
-            for line in first..first + lines {
-                out.push(descriptor.chunk(major, line, 0));
-                out.push(descriptor.chunk(major, line, 1));
+            for (i, pair) in out.chunks_exact_mut(2).enumerate() {
+                pair[0] = steps.address(descriptor, first + i as u32, 0);
+                pair[1] = steps.address(descriptor, first + i as u32, 1);
             }
         }
         Major::Mn => {
-            for k in 0..16 {
-                for eight in first / 8..(first + lines) / 8 {
-                    out.push(descriptor.chunk(major, k, eight));
+            for (k, row) in out.chunks_exact_mut(lines / 8).enumerate() {
+                for (i, at) in row.iter_mut().enumerate() {
+                    *at = steps.address(descriptor, k as u32, first / 8 + i as u32);
                 }
             }
         }

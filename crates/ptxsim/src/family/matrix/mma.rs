@@ -16,8 +16,16 @@ use crate::tensor::warp::{layouts, multiply_registers};
 /// A resolved product.
 #[derive(Debug)]
 pub(crate) struct Op {
-    pub form: Form,
+    form: Form,
     operands: Operands,
+}
+
+impl Op {
+    /// Sizes and types, and operations: `mma.m8n8k4` on `f16` is four products.
+    pub fn product(&self) -> (&Form, u64) {
+        let products = if matches!(self.operands, Operands::Quad { .. }) { 4 } else { 1 };
+        (&self.form, products * self.form.operations())
+    }
 }
 
 #[derive(Debug)]

@@ -11,6 +11,7 @@ use crate::ast::Instruction;
 use crate::error::{Fault, Kind, Result};
 use crate::exec::{Context, Flow, Wait};
 use crate::program::Lowering;
+use crate::tensor::form::Form;
 
 /// A resolved instruction.
 #[derive(Debug)]
@@ -21,6 +22,16 @@ pub(crate) enum Op {
     Multiply(Box<mma::Op>),
     /// A fragment from or to memory.
     Fragment(Box<wmma::Op>),
+}
+
+impl Op {
+    /// The product that it computes, and its operations.
+    pub fn product(&self) -> Option<(&Form, u64)> {
+        match self {
+            Op::Multiply(op) => Some(op.product()),
+            _ => None,
+        }
+    }
 }
 
 /// Resolves an instruction of this family.

@@ -33,11 +33,20 @@ pub(crate) enum Op {
     Wait(usize),
 }
 
+impl Op {
+    /// The product that it starts, and the operations of one of its four warps.
+    pub fn product(&self) -> Option<(&Form, u64)> {
+        match self {
+            Op::Multiply(op) => Some((&op.form, op.form.operations() / 4)),
+            _ => None,
+        }
+    }
+}
+
 /// A product.
 #[derive(Debug)]
 pub(crate) struct Multiply {
-    /// Shape and types.
-    pub form: Form,
+    form: Form,
     d: Vec<R32>,
     a: A,
     b: R64,
