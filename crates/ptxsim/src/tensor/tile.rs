@@ -110,17 +110,29 @@ pub fn gather_accumulator(
 /// If `tile` is shorter than the matrix.
 #[inline(always)]
 pub fn scatter(element: Element, layout: Layout, tile: &[f32], out: &mut [Lanes]) {
-    each_pair(layout, tile, |slice, pairs| {
+    for slice in 0..layout.row_slices * layout.column_slices {
+        let [even, odd] = pair(layout, slice, tile);
         if element == Element::F16 {
-            let half = |x: f32| f32_to_f16(x.to_bits(), Rounding::Nearest) as u32;
-            out[slice] =
-                std::array::from_fn(|lane| half(pairs[0][lane]) | half(pairs[1][lane]) << 16);
+            for lane in 0..32 {
+                out[slice][lane] = half(even[lane]) | half(odd[lane]) << 16;
+            }
         } else {
-            let canonical = |x: f32| if x.is_nan() { CANONICAL_NAN } else { x.to_bits() };
-            out[2 * slice] = pairs[0].map(canonical);
-            out[2 * slice + 1] = pairs[1].map(canonical);
+            for lane in 0..32 {
+                out[2 * slice][lane] = canonical(even[lane]);
+                out[2 * slice + 1][lane] = canonical(odd[lane]);
+            }
         }
-    });
+    }
+}
+
+#[inline(always)]
+fn canonical(x: f32) -> u32 {
+    if x.is_nan() { CANONICAL_NAN } else { x.to_bits() }
+}
+
+#[inline(always)]
+fn half(x: f32) -> u32 {
+    f32_to_f16(x.to_bits(), Rounding::Nearest) as u32
 }
 
 /// Writes `c` plus a tile of exact integer sums; `saturate` clamps to the range of `s32`, otherwise sums wrap.
@@ -129,36 +141,32 @@ pub fn scatter(element: Element, layout: Layout, tile: &[f32], out: &mut [Lanes]
 /// If `tile` is shorter than the matrix.
 #[inline(always)]
 pub fn accumulate(layout: Layout, tile: &[f32], c: &[&Lanes], saturate: bool, out: &mut [Lanes]) {
-    each_pair(layout, tile, |slice, pairs| {
-        for (half, sums) in pairs.iter().enumerate() {
-            let c = c[2 * slice + half];
-            let sum = |lane: usize| {
-                // Below 2^24, see `product`.
-                let (c, sum) = (c[lane] as i32, sums[lane] as i32);
-                (if saturate { c.saturating_add(sum) } else { c.wrapping_add(sum) }) as u32
-            };
-            out[2 * slice + half] = std::array::from_fn(sum);
-        }
-    });
-}
-
-/// Calls `f(slice, [even columns, odd columns])` with the two entries that each lane holds of a slice of an accumulator.
-#[inline(always)]
-fn each_pair(layout: Layout, tile: &[f32], mut f: impl FnMut(usize, &[[f32; 32]; 2])) {
-    let columns = layout.columns();
     for slice in 0..layout.row_slices * layout.column_slices {
-        let mut pairs = [[0.0; 32]; 2];
-        let (first, column) = layout.origin(slice);
-        for group in 0..8 {
-            let row = first + group;
-            let line = &tile[row * columns + column..][..8];
-            for lane in 0..4 {
-                pairs[0][4 * group + lane] = line[2 * lane];
-                pairs[1][4 * group + lane] = line[2 * lane + 1];
+        for (half, sums) in pair(layout, slice, tile).iter().enumerate() {
+            let (c, out) = (c[2 * slice + half], &mut out[2 * slice + half]);
+            for lane in 0..32 {
+                // Below 2^24, see `product`: the conversion is exact and never clamps.
+                let (c, sum) = (c[lane] as i32, sums[lane] as i32);
+                out[lane] =
+                    if saturate { c.saturating_add(sum) } else { c.wrapping_add(sum) } as u32;
             }
         }
-        f(slice, &pairs);
     }
+}
+
+/// The two entries that each lane holds of a slice of an accumulator: those in even and in odd columns.
+#[inline(always)]
+fn pair(layout: Layout, slice: usize, tile: &[f32]) -> [[f32; 32]; 2] {
+    let mut pair = [[0.0; 32]; 2];
+    let (first, column) = layout.origin(slice);
+    for group in 0..8 {
+        let line = &tile[(first + group) * layout.columns() + column..][..8];
+        for lane in 0..4 {
+            pair[0][4 * group + lane] = line[2 * lane];
+            pair[1][4 * group + lane] = line[2 * lane + 1];
+        }
+    }
+    pair
 }
 
 #[cfg(test)]

@@ -35,18 +35,21 @@ vectorize! {
 
 #[inline(always)]
 fn registers(form: &Form, a: &[&Lanes], b: &[&Lanes], c: &[&Lanes], d: &mut [Lanes]) {
-    const BF16: Form = m16n8k16(Element::Bf16, Element::F32);
-    const F16: Form = m16n8k16(Element::F16, Element::F32);
-    // What nearly all kernels use, with sizes that the compiler knows.
-    match *form {
-        BF16 => sized::<256, 128, 128>(&BF16, a, b, c, d),
-        F16 => sized::<256, 128, 128>(&F16, a, b, c, d),
-        _ => sized::<LARGEST, LARGEST, 256>(form, a, b, c, d),
+    /// A form whose sizes and types the compiler knows.
+    macro_rules! usual {
+        ($($k:literal $inputs:ident $result:ident,)*) => {$({
+            const FORM: Form = m16n8($k, Element::$inputs, Element::$result);
+            if *form == FORM {
+                return sized::<{ 16 * $k }, { 8 * $k }, 128>(&FORM, a, b, c, d);
+            }
+        })*};
     }
+    usual! { 16 Bf16 F32, 16 F16 F32, 16 F16 F16, 8 Tf32 F32, 8 Bf16 F32, 8 F16 F32, 32 S8 S32, 32 E4m3 F32, }
+    sized::<LARGEST, LARGEST, 256>(form, a, b, c, d)
 }
 
-const fn m16n8k16(inputs: Element, result: Element) -> Form {
-    let (m, n, k) = (16, 8, 16);
+const fn m16n8(k: usize, inputs: Element, result: Element) -> Form {
+    let (m, n) = (16, 8);
     Form { m, n, k, a: inputs, b: inputs, c: result, d: result, bit_op: None, saturate: false }
 }
 
