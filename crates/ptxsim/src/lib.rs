@@ -15,6 +15,7 @@ mod launch;
 mod memory;
 mod module;
 pub mod num;
+mod parse;
 mod program;
 pub mod tensor;
 

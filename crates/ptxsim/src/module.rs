@@ -28,6 +28,14 @@ impl From<ast::Module> for Module {
 }
 
 impl Module {
+    /// Takes a PTX text apart.
+    ///
+    /// # Errors
+    /// [`Error::Parse`] where the text is not PTX. Instructions are looked up when an entry is resolved or launched.
+    pub fn parse(text: &str) -> Result<Module> {
+        crate::parse::parse(text).map(Module::from)
+    }
+
     /// What its text says.
     pub fn ast(&self) -> &ast::Module {
         &self.ast
