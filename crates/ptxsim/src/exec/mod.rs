@@ -45,7 +45,7 @@ mod start;
 mod warp;
 
 pub(crate) use access::{Access, AccessKind, Order, Proxy, Request, Scope};
-pub(crate) use block::{Block, Cluster};
+pub(crate) use block::{Block, Cluster, mark};
 pub(crate) use launch::initial;
 pub use launch::run;
 pub(crate) use machine::{Context, Machine, Pending, Place, Random, Shape, Work};

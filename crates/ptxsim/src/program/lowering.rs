@@ -198,6 +198,16 @@ impl<'a, 'm> Lowering<'a, 'm> {
         }
     }
 
+    /// Bits of a register as it was declared.
+    pub fn register_bits(&self, reg: Reg) -> u32 {
+        match reg {
+            Reg::P(_) => 1,
+            Reg::R32(r) => self.builder.narrow.get(&r).copied().unwrap_or(32),
+            Reg::R64(_) => 64,
+            Reg::R128(_) => 128,
+        }
+    }
+
     /// Notes a register as read.
     pub fn note_read(&mut self, reg: Reg) {
         if !self.builder.is_constant(reg) {

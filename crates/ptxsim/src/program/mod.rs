@@ -7,7 +7,7 @@
 pub(crate) mod build;
 pub(crate) mod layout;
 pub(crate) mod lowering;
-mod operands;
+pub(crate) mod operands;
 mod rows;
 mod scope;
 mod types;
@@ -16,7 +16,7 @@ use crate::ast::Location;
 use crate::count::Class;
 use crate::family;
 
-pub(crate) use lowering::Lowering;
+pub(crate) use lowering::{FALSE, Lowering, TRUE};
 pub use types::{Address, Base, Fill, P, PSource, R32, R64, Reg, Space, Special, Type};
 
 /// A resolved instruction, by family; see [`family`] for how to add one.

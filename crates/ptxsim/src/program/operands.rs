@@ -221,6 +221,29 @@ impl Lowering<'_, '_> {
         }
     }
 
+    /// Whether a call with these places fits function `number`; its parameters in registers count as written.
+    pub fn fits(&mut self, number: usize, returns: &[Place], params: &[Place]) -> bool {
+        let function = &self.builder.functions[number];
+        let formal: Vec<Place> = function.params.clone();
+        let alike = |a: &Place, b: &Place| match (a, b) {
+            (Place::Memory(_, a), Place::Memory(_, b)) => a == b,
+            (Place::Register(a), Place::Register(b)) => {
+                std::mem::discriminant(a) == std::mem::discriminant(b)
+            }
+            _ => false,
+        };
+        let all = |a: &[Place], b: &[Place]| {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| alike(a, b))
+        };
+        let fits = all(&function.returns, returns) && all(&formal, params);
+        for place in formal {
+            if let Place::Register(reg) = place {
+                self.note_write(reg);
+            }
+        }
+        fits
+    }
+
     /// The names of a `.branchtargets` or `.calltargets`.
     pub fn targets(&self, name: &str) -> Result<Vec<String>> {
         match self.builder.scopes.find(name) {

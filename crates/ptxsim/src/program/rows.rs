@@ -26,7 +26,13 @@ impl Builder<'_> {
                 self.row64(Fill::Nothing)?;
                 Reg::R128(low)
             }
-            _ => Reg::R32(self.row32(Fill::Nothing)?),
+            bits => {
+                let row = self.row32(Fill::Nothing)?;
+                if bits < 32 {
+                    self.narrow.insert(row, bits);
+                }
+                Reg::R32(row)
+            }
         })
     }
 

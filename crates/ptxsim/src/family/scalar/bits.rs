@@ -235,16 +235,38 @@ pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
     let name = i.opcode.as_str();
     let known = matches!(
         name,
-        "and" | "or" | "xor" | "not" | "cnot" | "shl" | "shr" | "shf" | "lop3" | "prmt" | "popc" | "clz" | "brev"
-            | "bfind" | "bfe" | "bfi" | "fns" | "bmsk" | "szext"
+        "and"
+            | "or"
+            | "xor"
+            | "not"
+            | "cnot"
+            | "shl"
+            | "shr"
+            | "shf"
+            | "lop3"
+            | "prmt"
+            | "popc"
+            | "clz"
+            | "brev"
+            | "bfind"
+            | "bfe"
+            | "bfi"
+            | "fns"
+            | "bmsk"
+            | "szext"
     );
-    if !known || l.rest().any(|m| m == "pred") || name == "lop3" && l.rest().any(|m| m == "and" || m == "or") {
+    if !known
+        || l.rest().any(|m| m == "pred")
+        || name == "lop3" && l.rest().any(|m| m == "and" || m == "or")
+    {
         return Ok(None);
     }
     let mode = l.take(|m| matches!(m, "clamp" | "wrap" | "l" | "r" | "shiftamt").then_some(m));
-    let second = if name == "shf" { l.take(|m| matches!(m, "clamp" | "wrap").then_some(m)) } else { None };
+    let second =
+        if name == "shf" { l.take(|m| matches!(m, "clamp" | "wrap").then_some(m)) } else { None };
     let ty = l.ty()?;
-    let permutation = l.take(|m| matches!(m, "f4e" | "b4e" | "rc8" | "ecl" | "ecr" | "rc16").then_some(m));
+    let permutation =
+        l.take(|m| matches!(m, "f4e" | "b4e" | "rc8" | "ecl" | "ecr" | "rc16").then_some(m));
     let kind = match (name, ty, mode, second, permutation) {
         ("shf", B32, Some("l"), Some("wrap"), None) => Some(Kind::ShfLWrap),
         ("shf", B32, Some("l"), Some("clamp"), None) => Some(Kind::ShfLClamp),
@@ -270,7 +292,11 @@ pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
         _ => None,
     };
     let Some(kind) = kind else { return Err(l.unsupported("this combination of modifiers")) };
-    let types = if matches!(name, "shl" | "shr" | "bfe") { [ty, U32, U32, U32] } else { [ty, ty, U32, U32] };
+    let types = if matches!(name, "shl" | "shr" | "bfe") {
+        [ty, U32, U32, U32]
+    } else {
+        [ty, ty, U32, U32]
+    };
     let mut rows = kind.shape().rows(l, types)?;
     if name == "lop3" {
         rows.x = l.constant(4)? as u32;

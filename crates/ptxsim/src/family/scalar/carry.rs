@@ -35,7 +35,8 @@ pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
         return Ok(None);
     }
     let hi = name.starts_with("mad")
-        && l.one_of(&[("lo", false), ("hi", true)]).ok_or_else(|| l.unsupported(".lo or .hi is missing"))?;
+        && l.one_of(&[("lo", false), ("hi", true)])
+            .ok_or_else(|| l.unsupported(".lo or .hi is missing"))?;
     let gives = l.flag("cc");
     let ty = l.ty()?;
     if !matches!(ty, Type::S32 | Type::U32 | Type::S64 | Type::U64) {
@@ -50,7 +51,9 @@ pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
     };
     let wide = ty.bits() == 64;
     let mut sources = [0; 3];
-    for (k, source) in sources.iter_mut().enumerate().take(if name.starts_with("mad") { 3 } else { 2 }) {
+    for (k, source) in
+        sources.iter_mut().enumerate().take(if name.starts_with("mad") { 3 } else { 2 })
+    {
         *source = if wide { l.source64(k + 1, ty)?.0 } else { l.source32(k + 1, ty)?.0 };
     }
     let d = if wide { l.destination64(0)?.0 } else { l.destination32(0)?.0 };

@@ -62,7 +62,19 @@ pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
     let name = i.opcode.as_str();
     let known = matches!(
         name,
-        "add" | "sub" | "mul" | "fma" | "mad" | "div" | "min" | "max" | "abs" | "neg" | "rcp" | "sqrt" | "rsqrt"
+        "add"
+            | "sub"
+            | "mul"
+            | "fma"
+            | "mad"
+            | "div"
+            | "min"
+            | "max"
+            | "abs"
+            | "neg"
+            | "rcp"
+            | "sqrt"
+            | "rsqrt"
             | "copysign"
     );
     if !known || !l.flag("f64") {
@@ -72,10 +84,34 @@ pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
     let nearest = round.is_none_or(|r| r == NEAREST);
     let (approx, ftz) = (l.flag("approx"), l.flag("ftz"));
     let kind = match (name, round, approx, ftz) {
-        ("add", _, false, false) => if nearest { Kind::Add } else { Kind::AddMode },
-        ("sub", _, false, false) => if nearest { Kind::Sub } else { Kind::SubMode },
-        ("mul", _, false, false) => if nearest { Kind::Mul } else { Kind::MulMode },
-        ("fma" | "mad", Some(_), false, false) => if nearest { Kind::Fma } else { Kind::FmaMode },
+        ("add", _, false, false) => {
+            if nearest {
+                Kind::Add
+            } else {
+                Kind::AddMode
+            }
+        }
+        ("sub", _, false, false) => {
+            if nearest {
+                Kind::Sub
+            } else {
+                Kind::SubMode
+            }
+        }
+        ("mul", _, false, false) => {
+            if nearest {
+                Kind::Mul
+            } else {
+                Kind::MulMode
+            }
+        }
+        ("fma" | "mad", Some(_), false, false) => {
+            if nearest {
+                Kind::Fma
+            } else {
+                Kind::FmaMode
+            }
+        }
         ("div", Some(_), false, false) => Kind::Div,
         ("rcp", Some(_), false, false) => Kind::Rcp,
         ("sqrt", Some(_), false, false) => Kind::Sqrt,

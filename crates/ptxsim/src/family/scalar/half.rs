@@ -100,8 +100,10 @@ operations! {
 pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
     use Type::{Bf16, Bf16x2, F16, F16x2};
     let name = i.opcode.as_str();
-    let known =
-        matches!(name, "add" | "sub" | "mul" | "fma" | "min" | "max" | "abs" | "neg" | "ex2" | "tanh");
+    let known = matches!(
+        name,
+        "add" | "sub" | "mul" | "fma" | "min" | "max" | "abs" | "neg" | "ex2" | "tanh"
+    );
     let half = |m: &str| Type::parse(m).filter(|t| matches!(t, F16 | F16x2 | Bf16 | Bf16x2));
     let first = i.modifiers.iter().find_map(|m| Type::parse(m));
     if !known || !first.is_some_and(|t| matches!(t, F16 | F16x2 | Bf16 | Bf16x2)) {

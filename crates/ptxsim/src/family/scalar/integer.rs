@@ -76,12 +76,14 @@ fn dot(a: u32, b: u32, c: u32, signed_a: bool, signed_b: bool, halves: Option<u3
     match halves {
         None => {
             for k in 0..4 {
-                sum = sum.wrapping_add(part(a, 8, k, signed_a).wrapping_mul(part(b, 8, k, signed_b)));
+                sum =
+                    sum.wrapping_add(part(a, 8, k, signed_a).wrapping_mul(part(b, 8, k, signed_b)));
             }
         }
         Some(first) => {
             for k in 0..2 {
-                let product = part(a, 16, k, signed_a).wrapping_mul(part(b, 8, first + k, signed_b));
+                let product =
+                    part(a, 16, k, signed_a).wrapping_mul(part(b, 8, first + k, signed_b));
                 sum = sum.wrapping_add(product);
             }
         }
@@ -211,12 +213,23 @@ pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
     let name = i.opcode.as_str();
     let known = matches!(
         name,
-        "add" | "sub" | "mul" | "mad" | "mul24" | "mad24" | "div" | "rem" | "abs" | "neg" | "min" | "max" | "sad"
-            | "dp4a" | "dp2a"
+        "add"
+            | "sub"
+            | "mul"
+            | "mad"
+            | "mul24"
+            | "mad24"
+            | "div"
+            | "rem"
+            | "abs"
+            | "neg"
+            | "min"
+            | "max"
+            | "sad"
+            | "dp4a"
+            | "dp2a"
     );
-    let integer = |m: &str| {
-        Type::parse(m).filter(|t| t.is_integer() || matches!(t, U16x2 | S16x2))
-    };
+    let integer = |m: &str| Type::parse(m).filter(|t| t.is_integer() || matches!(t, U16x2 | S16x2));
     if !known || i.modifiers.iter().any(|m| m == "cc") || !l.rest().any(|m| integer(m).is_some()) {
         return Ok(None);
     }

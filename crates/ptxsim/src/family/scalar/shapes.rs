@@ -36,6 +36,7 @@ pub(crate) enum Shape {
     WW_W,
     WWW_W,
     W_N,
+    N_W,
     NN_W,
     NNW_W,
     WN_W,
@@ -55,6 +56,7 @@ impl Shape {
             Shape::WW_W => (&[true; 2], true),
             Shape::WWW_W => (&[true; 3], true),
             Shape::W_N => (&[true], false),
+            Shape::N_W => (&[false], true),
             Shape::NN_W => (&[false; 2], true),
             Shape::NNW_W => (&[false, false, true], true),
             Shape::WN_W => (&[true, false], true),
@@ -173,6 +175,7 @@ pub(crate) mod lanes {
     shape!(WW_W, u64, set64, R64, (a get64 R64 u64, b get64 R64 u64));
     shape!(WWW_W, u64, set64, R64, (a get64 R64 u64, b get64 R64 u64, c get64 R64 u64));
     shape!(W_N, u32, set32, R32, (a get64 R64 u64));
+    shape!(N_W, u64, set64, R64, (a get32 R32 u32));
     shape!(NN_W, u64, set64, R64, (a get32 R32 u32, b get32 R32 u32));
     shape!(NNW_W, u64, set64, R64, (a get32 R32 u32, b get32 R32 u32, c get64 R64 u64));
     shape!(WN_W, u64, set64, R64, (a get64 R64 u64, b get32 R32 u32));

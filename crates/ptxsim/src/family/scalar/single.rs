@@ -60,13 +60,23 @@ fn mode(x: u32) -> Mode {
 
 /// A [`Select`] as the constant of an operation.
 pub(crate) fn pack_select(s: Select) -> u32 {
-    s.max as u32 | (s.ftz as u32) << 1 | (s.nan as u32) << 2 | (s.abs as u32) << 3 | (s.xorsign as u32) << 4
+    s.max as u32
+        | (s.ftz as u32) << 1
+        | (s.nan as u32) << 2
+        | (s.abs as u32) << 3
+        | (s.xorsign as u32) << 4
 }
 
 /// The other way.
 #[inline(always)]
 pub(crate) fn selection(x: u32) -> Select {
-    Select { max: x & 1 != 0, ftz: x & 2 != 0, nan: x & 4 != 0, abs: x & 8 != 0, xorsign: x & 16 != 0 }
+    Select {
+        max: x & 1 != 0,
+        ftz: x & 2 != 0,
+        nan: x & 4 != 0,
+        abs: x & 8 != 0,
+        xorsign: x & 16 != 0,
+    }
 }
 
 const MIN: Select = Select { max: false, ftz: false, nan: false, abs: false, xorsign: false };
@@ -80,13 +90,13 @@ operations! {
         AbsFtz |a, _| flush(a) & 0x7FFF_FFFF,
         Rcp |a, x| rcp(a, mode(x)),
         Sqrt |a, x| sqrt(a, mode(x)),
-        RcpApprox |a, x| Function::Rcp.single(a, x != 0),
-        SqrtApprox |a, x| Function::Sqrt.single(a, x != 0),
-        RsqrtApprox |a, x| Function::Rsqrt.single(a, x != 0),
+        RcpApprox |a, x| Function::Reciprocal.single(a, x != 0),
+        SqrtApprox |a, x| Function::SquareRoot.single(a, x != 0),
+        RsqrtApprox |a, x| Function::ReciprocalSquareRoot.single(a, x != 0),
         Ex2Approx |a, x| Function::Exp2.single(a, x != 0),
         Lg2Approx |a, x| Function::Log2.single(a, x != 0),
-        SinApprox |a, x| Function::Sin.single(a, x != 0),
-        CosApprox |a, x| Function::Cos.single(a, x != 0),
+        SinApprox |a, x| Function::Sine.single(a, x != 0),
+        CosApprox |a, x| Function::Cosine.single(a, x != 0),
         TanhApprox |a, x| Function::Tanh.single(a, x != 0),
     }
     NN_N {
@@ -129,8 +139,25 @@ pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
     let name = i.opcode.as_str();
     let known = matches!(
         name,
-        "add" | "sub" | "mul" | "fma" | "mad" | "div" | "min" | "max" | "abs" | "neg" | "rcp" | "sqrt" | "rsqrt"
-            | "ex2" | "lg2" | "sin" | "cos" | "tanh" | "copysign"
+        "add"
+            | "sub"
+            | "mul"
+            | "fma"
+            | "mad"
+            | "div"
+            | "min"
+            | "max"
+            | "abs"
+            | "neg"
+            | "rcp"
+            | "sqrt"
+            | "rsqrt"
+            | "ex2"
+            | "lg2"
+            | "sin"
+            | "cos"
+            | "tanh"
+            | "copysign"
     );
     let float = |m: &str| match m {
         "f32" => Some(Type::F32),
@@ -148,7 +175,13 @@ pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
     let mode = Mode { rounding: round.unwrap_or_default(), ftz, sat };
     let (plain, flushed) = (mode == NEAREST, mode == FLUSHED);
     let pick = |fast: Kind, ftz: Kind, other: Kind| {
-        if plain { (fast, 0) } else if flushed { (ftz, 0) } else { (other, pack(mode)) }
+        if plain {
+            (fast, 0)
+        } else if flushed {
+            (ftz, 0)
+        } else {
+            (other, pack(mode))
+        }
     };
     let kind = match (name, ty, how) {
         ("add", Type::F32, None) => pick(Kind::Add, Kind::AddFtz, Kind::AddMode),
@@ -162,7 +195,13 @@ pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
         (_, Type::F32x2, _) => return Err(l.unsupported("this operation on .f32x2")),
         _ if sat => return Err(l.unsupported(".sat here")),
         ("min" | "max", _, None) if round.is_none() => {
-            let s = Select { max: name == "max", ftz, nan: l.flag("NaN"), xorsign: l.flag("xorsign"), abs: l.flag("abs") };
+            let s = Select {
+                max: name == "max",
+                ftz,
+                nan: l.flag("NaN"),
+                xorsign: l.flag("xorsign"),
+                abs: l.flag("abs"),
+            };
             match l.operand_count() {
                 4 => (Kind::Select3, pack_select(s)),
                 _ if s == MIN => (Kind::Min, 0),
