@@ -219,7 +219,7 @@ fn change(op: &Op, old: u128, b: u128, c: u128, global: bool) -> Option<u128> {
         (What::Add, F16) => {
             half::add::<crate::num::format::F16>(old as u16, b as u16, mode) as u128
         }
-        (What::Add, Type::Bf16) => {
+        (What::Add, Bf16) => {
             half::add::<crate::num::format::Bf16>(old as u16, b as u16, mode) as u128
         }
         (What::Add, F16x2) => half::pair([old as u32, b as u32], |[a, b]| {
@@ -229,7 +229,7 @@ fn change(op: &Op, old: u128, b: u128, c: u128, global: bool) -> Option<u128> {
             half::add::<crate::num::format::Bf16>(a, b, mode)
         }) as u128,
         (What::Add, _) => old.wrapping_add(b),
-        (What::Min | What::Max, ty) if matches!(ty, F16 | Type::Bf16 | F16x2 | Bf16x2) => {
+        (What::Min | What::Max, ty) if matches!(ty, F16 | Bf16 | F16x2 | Bf16x2) => {
             extreme(ty, old as u32, b as u32, op.what == What::Max) as u128
         }
         (What::Min, _) => {

@@ -31,7 +31,7 @@ enum Kind {
 pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
     let name = i.opcode.as_str();
     let takes = matches!(name, "addc" | "subc" | "madc");
-    if !takes && !(matches!(name, "add" | "sub" | "mad") && l.rest().any(|m| m == "cc")) {
+    if !(takes || matches!(name, "add" | "sub" | "mad") && l.rest().any(|m| m == "cc")) {
         return Ok(None);
     }
     let hi = name.starts_with("mad")

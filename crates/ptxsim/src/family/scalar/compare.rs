@@ -296,7 +296,7 @@ fn reading(ty: Type, ftz: bool) -> Option<As> {
         (S64, false) => As::S64,
         (B64 | U64, false) => As::U64,
         (F16 | F16x2, false) => As::F16,
-        (Type::Bf16 | Bf16x2, false) => As::Bf16,
+        (Bf16 | Bf16x2, false) => As::Bf16,
         (F32, false) => As::F32,
         (F32, true) => As::F32Ftz,
         (F64, false) => As::F64,

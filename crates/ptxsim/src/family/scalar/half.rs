@@ -37,12 +37,12 @@ fn flushed<F: Format>(a: u16, x: u32) -> u16 {
 }
 
 #[inline(always)]
-fn one<F: Format>(f: impl Fn(u16) -> u16, a: u32) -> u32 {
+fn one(f: impl Fn(u16) -> u16, a: u32) -> u32 {
     f(a as u16) as u32
 }
 
 #[inline(always)]
-fn two<F: Format>(f: impl Fn(u16, u16) -> u16, a: u32, b: u32) -> u32 {
+fn two(f: impl Fn(u16, u16) -> u16, a: u32, b: u32) -> u32 {
     f(a as u16, b as u16) as u32
 }
 
@@ -53,39 +53,39 @@ fn choose<F: Format>(a: u16, b: u16, x: u32) -> u16 {
 
 operations! {
     N_N {
-        NegF16 |a, x| one::<F16>(|a| flushed::<F16>(a, x) ^ 0x8000, a),
+        NegF16 |a, x| one(|a| flushed::<F16>(a, x) ^ 0x8000, a),
         NegF16x2 |a, x| pair([a], |[a]| flushed::<F16>(a, x) ^ 0x8000),
-        NegBf16 |a, x| one::<Bf16>(|a| flushed::<Bf16>(a, x) ^ 0x8000, a),
+        NegBf16 |a, x| one(|a| flushed::<Bf16>(a, x) ^ 0x8000, a),
         NegBf16x2 |a, x| pair([a], |[a]| flushed::<Bf16>(a, x) ^ 0x8000),
-        AbsF16 |a, x| one::<F16>(|a| flushed::<F16>(a, x) & 0x7FFF, a),
+        AbsF16 |a, x| one(|a| flushed::<F16>(a, x) & 0x7FFF, a),
         AbsF16x2 |a, x| pair([a], |[a]| flushed::<F16>(a, x) & 0x7FFF),
-        AbsBf16 |a, x| one::<Bf16>(|a| flushed::<Bf16>(a, x) & 0x7FFF, a),
+        AbsBf16 |a, x| one(|a| flushed::<Bf16>(a, x) & 0x7FFF, a),
         AbsBf16x2 |a, x| pair([a], |[a]| flushed::<Bf16>(a, x) & 0x7FFF),
-        Ex2F16 |a, x| one::<F16>(|a| Function::Exp2.half::<F16>(a, x & 1 != 0), a),
+        Ex2F16 |a, x| one(|a| Function::Exp2.half::<F16>(a, x & 1 != 0), a),
         Ex2F16x2 |a, x| pair([a], |[a]| Function::Exp2.half::<F16>(a, x & 1 != 0)),
-        Ex2Bf16 |a, x| one::<Bf16>(|a| Function::Exp2.half::<Bf16>(a, x & 1 != 0), a),
+        Ex2Bf16 |a, x| one(|a| Function::Exp2.half::<Bf16>(a, x & 1 != 0), a),
         Ex2Bf16x2 |a, x| pair([a], |[a]| Function::Exp2.half::<Bf16>(a, x & 1 != 0)),
-        TanhF16 |a, _| one::<F16>(|a| Function::Tanh.half::<F16>(a, false), a),
+        TanhF16 |a, _| one(|a| Function::Tanh.half::<F16>(a, false), a),
         TanhF16x2 |a, _| pair([a], |[a]| Function::Tanh.half::<F16>(a, false)),
-        TanhBf16 |a, _| one::<Bf16>(|a| Function::Tanh.half::<Bf16>(a, false), a),
+        TanhBf16 |a, _| one(|a| Function::Tanh.half::<Bf16>(a, false), a),
         TanhBf16x2 |a, _| pair([a], |[a]| Function::Tanh.half::<Bf16>(a, false)),
     }
     NN_N {
-        AddF16 |a, b, x| two::<F16>(|a, b| add::<F16>(a, b, mode(x)), a, b),
+        AddF16 |a, b, x| two(|a, b| add::<F16>(a, b, mode(x)), a, b),
         AddF16x2 |a, b, x| pair([a, b], |[a, b]| add::<F16>(a, b, mode(x))),
-        AddBf16 |a, b, x| two::<Bf16>(|a, b| add::<Bf16>(a, b, mode(x)), a, b),
+        AddBf16 |a, b, x| two(|a, b| add::<Bf16>(a, b, mode(x)), a, b),
         AddBf16x2 |a, b, x| pair([a, b], |[a, b]| add::<Bf16>(a, b, mode(x))),
-        SubF16 |a, b, x| two::<F16>(|a, b| sub::<F16>(a, b, mode(x)), a, b),
+        SubF16 |a, b, x| two(|a, b| sub::<F16>(a, b, mode(x)), a, b),
         SubF16x2 |a, b, x| pair([a, b], |[a, b]| sub::<F16>(a, b, mode(x))),
-        SubBf16 |a, b, x| two::<Bf16>(|a, b| sub::<Bf16>(a, b, mode(x)), a, b),
+        SubBf16 |a, b, x| two(|a, b| sub::<Bf16>(a, b, mode(x)), a, b),
         SubBf16x2 |a, b, x| pair([a, b], |[a, b]| sub::<Bf16>(a, b, mode(x))),
-        MulF16 |a, b, x| two::<F16>(|a, b| mul::<F16>(a, b, mode(x)), a, b),
+        MulF16 |a, b, x| two(|a, b| mul::<F16>(a, b, mode(x)), a, b),
         MulF16x2 |a, b, x| pair([a, b], |[a, b]| mul::<F16>(a, b, mode(x))),
-        MulBf16 |a, b, x| two::<Bf16>(|a, b| mul::<Bf16>(a, b, mode(x)), a, b),
+        MulBf16 |a, b, x| two(|a, b| mul::<Bf16>(a, b, mode(x)), a, b),
         MulBf16x2 |a, b, x| pair([a, b], |[a, b]| mul::<Bf16>(a, b, mode(x))),
-        SelectF16 |a, b, x| two::<F16>(|a, b| choose::<F16>(a, b, x), a, b),
+        SelectF16 |a, b, x| two(|a, b| choose::<F16>(a, b, x), a, b),
         SelectF16x2 |a, b, x| pair([a, b], |[a, b]| choose::<F16>(a, b, x)),
-        SelectBf16 |a, b, x| two::<Bf16>(|a, b| choose::<Bf16>(a, b, x), a, b),
+        SelectBf16 |a, b, x| two(|a, b| choose::<Bf16>(a, b, x), a, b),
         SelectBf16x2 |a, b, x| pair([a, b], |[a, b]| choose::<Bf16>(a, b, x)),
     }
     NNN_N {
