@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::element::Element::{self, *};
 use super::product::{BitOp, Size};
+use crate::num::Rounding;
 
 /// A product that an instruction asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,6 +27,8 @@ pub struct Form {
     pub bit_op: Option<BitOp>,
     /// `.satfinite`: integer sums clamp.
     pub saturate: bool,
+    /// How steps of an `.f64` sum are rounded.
+    pub rounding: Rounding,
 }
 
 impl Form {
@@ -110,17 +113,30 @@ fn legal(table: &[Row], form: &Form) -> bool {
 }
 
 /// Reads `shape … dtype.atype.btype.ctype` with what may stand around; layouts and qualifiers have been taken out.
-fn read(parts: &[&str], rest: &mut Vec<&'static str>) -> Option<Form> {
-    let mut form =
-        Form { m: 0, n: 0, k: 0, a: F32, b: F32, c: F32, d: F32, bit_op: None, saturate: false };
-    let mut types = Vec::new();
+fn read(parts: &[&str]) -> Option<Form> {
+    let (mut types, mut popc, mut rounded) = (Vec::new(), false, false);
+    let mut form = Form {
+        m: 0,
+        n: 0,
+        k: 0,
+        a: F32,
+        b: F32,
+        c: F32,
+        d: F32,
+        bit_op: None,
+        saturate: false,
+        rounding: Rounding::Nearest,
+    };
     for &part in parts {
         match part {
             "satfinite" => form.saturate = true,
             "xor" => form.bit_op = Some(BitOp::Xor),
             "and" => form.bit_op = Some(BitOp::And),
-            "popc" => rest.push("popc"),
-            "rn" => rest.push("rn"),
+            "popc" => popc = true,
+            "rn" | "rz" | "rm" | "rp" => {
+                form.rounding = Rounding::parse(part)?;
+                rounded = true;
+            }
             _ => match (shape(part), Element::parse(part)) {
                 (Some(sizes), _) => (form.m, form.n, form.k) = sizes,
                 (_, Some(element)) => types.push(element),
@@ -137,8 +153,8 @@ fn read(parts: &[&str], rest: &mut Vec<&'static str>) -> Option<Form> {
     }
     let bits = form.a == B1;
     let qualifiers_fit = bits == form.bit_op.is_some()
-        && bits == rest.contains(&"popc")
-        && (form.a == F64 || !rest.contains(&"rn"))
+        && bits == popc
+        && (form.a == F64 || !rounded)
         && (!form.saturate || form.d == S32 && !bits);
     qualifiers_fit.then_some(form)
 }
@@ -146,12 +162,12 @@ fn read(parts: &[&str], rest: &mut Vec<&'static str>) -> Option<Form> {
 /// The form that `mma.sync`'s modifiers ask for after `sync.aligned` and without the layouts `row` and `col`; `None` where the
 /// table has no such form.
 pub fn mma(parts: &[&str]) -> Option<Form> {
-    read(parts, &mut Vec::new()).filter(|form| legal(&MMA, form))
+    read(parts).filter(|form| legal(&MMA, form))
 }
 
 /// The same for `wmma.mma`.
 pub fn wmma(parts: &[&str]) -> Option<Form> {
-    read(parts, &mut Vec::new()).filter(|form| legal(&WMMA, form))
+    read(parts).filter(|form| legal(&WMMA, form))
 }
 
 /// Whether `wmma.load` and `wmma.store` have this shape and type for matrix `a`, `b`, `c` or `d`.
@@ -168,7 +184,7 @@ pub fn wmma_holds(matrix: char, sizes: (usize, usize, usize), element: Element) 
 
 /// The form that `wgmma.mma_async`'s modifiers ask for after `sync.aligned`.
 pub fn wgmma(parts: &[&str]) -> Option<Form> {
-    let form = read(parts, &mut Vec::new())?;
+    let form = read(parts)?;
     let integer = form.d == S32;
     let n_fits = form.n.is_multiple_of(8)
         && (8..=256).contains(&form.n)
@@ -219,7 +235,7 @@ mod tests {
             "m16n8k256.s32.b1.b1.s32",
             "m16n8k16.satfinite.f32.f16.f16.f32",
             "m16n8k16.rn.f32.f16.f16.f32",
-            "m16n8k8.rz.f64.f64.f64.f64",
+            "m16n8k8.rna.f64.f64.f64.f64",
         ] {
             assert_eq!(mma(&parts(text)), None, "{text}");
         }

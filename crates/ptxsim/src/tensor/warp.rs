@@ -5,6 +5,7 @@ use super::form::Form;
 use super::fragment::Layout;
 use super::product::{BitOp, multiply_portable, vectorize};
 use super::tile::{Lanes, accumulate, gather_accumulator, gather_columns, gather_rows, scatter};
+use crate::num::Rounding;
 
 /// Layouts of the operands of a form with 32-bit registers: A, B, C, D.
 pub fn layouts(form: &Form) -> [Layout; 4] {
@@ -50,7 +51,8 @@ fn registers(form: &Form, a: &[&Lanes], b: &[&Lanes], c: &[&Lanes], d: &mut [Lan
 
 const fn m16n8(k: usize, inputs: Element, result: Element) -> Form {
     let (m, n) = (16, 8);
-    Form { m, n, k, a: inputs, b: inputs, c: result, d: result, bit_op: None, saturate: false }
+    let (bit_op, saturate, rounding) = (None, false, Rounding::Nearest);
+    Form { m, n, k, a: inputs, b: inputs, c: result, d: result, bit_op, saturate, rounding }
 }
 
 #[inline(always)]

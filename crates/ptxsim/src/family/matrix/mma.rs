@@ -3,8 +3,8 @@
 use crate::ast::Operand;
 use crate::error::Result;
 use crate::exec::{Context, Row32, Row64};
-use crate::num::Rounding;
 use crate::num::convert::f32_to_f16;
+use crate::num::{Rounding, double};
 use crate::program::{Lowering, R32, R64, Type};
 use crate::tensor::element::Element;
 use crate::tensor::form::{self, Form};
@@ -178,7 +178,17 @@ fn multiply_doubles(form: &Form, a: &[Row64], b: &[Row64], c: &[Row64]) -> Vec<R
     each(la, a, &mut |row, column, x| ta[row * k + column] = x);
     each(lb, b, &mut |column, row, x| tb[row * n + column] = x);
     each(lc, c, &mut |row, column, x| tc[row * n + column] = x);
-    multiply(Size { m, n, k }, &ta[..m * k], &tb[..k * n], &mut tc[..m * n]);
+    if form.rounding == Rounding::Nearest {
+        multiply(Size { m, n, k }, &ta[..m * k], &tb[..k * n], &mut tc[..m * n]);
+    } else {
+        for (at, sum) in tc[..m * n].iter_mut().enumerate() {
+            for p in 0..k {
+                let (x, y) = (ta[at / n * k + p], tb[p * n + at % n]);
+                let bits = double::fma(x.to_bits(), y.to_bits(), sum.to_bits(), form.rounding);
+                *sum = f64::from_bits(bits);
+            }
+        }
+    }
     let entry = |lane: usize, i: usize| {
         let (row, column) = lc.place(lane, i);
         let x = tc[row * n + column];

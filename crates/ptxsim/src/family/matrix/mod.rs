@@ -1,7 +1,7 @@
 //! Matrices in registers: `ldmatrix`, `stmatrix`, `movmatrix`, `mma.sync` and the `wmma` instructions (PTX ISA 9.7.14).
 //!
 //! Refused by name: sparse and block-scaled products, 4- and 6-bit floats, `ldmatrix` and `stmatrix` of 8-bit and smaller
-//! elements, directed roundings of `f64` products.
+//! elements.
 
 mod eight;
 mod mma;
