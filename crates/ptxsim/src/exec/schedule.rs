@@ -2,7 +2,8 @@
 //!
 //! Within a warp the group in the deepest call, and of those the one at the lowest program counter, runs first: that
 //! is where others will come by, so groups reconverge. So that none starves, as independent thread scheduling
-//! promises, now and then another group that can go on runs for a while, chosen by seed.
+//! promises, now and then another group that can go on runs for a while, each in turn. What a warp does by itself does
+//! not depend on the seed, so that counters do not either.
 
 use super::{Cluster, Context, Flow, Group, Machine, Place, Wait, Warp};
 use crate::error::{Fault, Finding, Kind};
@@ -179,7 +180,7 @@ impl Machine<'_> {
                     None => group.lanes,
                     Some(guard) => guarded(warp, guard, group.lanes),
                 };
-                left -= 1;
+                left = left.saturating_sub(1);
                 self.executed += 1;
                 self.count.instruction(group.pc, group.lanes, mask);
                 if checked {
@@ -246,7 +247,8 @@ impl Machine<'_> {
                         again |= warp.divergent > PATIENCE;
                     }
                 }
-                if again || left == 0 {
+                // Where the turn ends is a matter of the seed, where a burst ends must not be.
+                if again || left == 0 && burst == 0 {
                     warp.groups.push(group);
                     continue 'pick;
                 }
@@ -263,24 +265,24 @@ impl Machine<'_> {
             return ready.then_some((0, false));
         }
         let mut first = None;
-        let mut ready = 0;
+        let mut ready = Vec::new();
         for at in 0..warp.groups.len() {
             let group = warp.groups[at];
             if group.wait.is_none_or(|wait| self.ready(warp, place, &group, wait)) {
-                ready += 1;
                 first = first.or(Some(at));
                 if warp.divergent <= PATIENCE {
                     break;
                 }
-                // The n-th that is ready takes its place with a chance of 1/n: each is as likely.
-                if self.random.below(ready) == 0 {
-                    first = Some(at);
-                }
+                ready.push(at);
             }
         }
-        let starving = warp.divergent > PATIENCE;
+        let starving = warp.divergent > PATIENCE && ready.len() > 1;
         if starving {
-            warp.divergent = self.random.below(PATIENCE as u64 / 2) as u32;
+            first = Some(ready[warp.turns as usize % ready.len()]);
+            warp.turns = warp.turns.wrapping_add(1);
+        }
+        if warp.divergent > PATIENCE {
+            warp.divergent = 0;
         }
         first.map(|at| (at, starving))
     }

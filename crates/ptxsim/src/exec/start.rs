@@ -131,6 +131,7 @@ impl Machine<'_> {
             frames: vec![Frame { call: u32::MAX, function: 0, parent: 0, depth: 0 }],
             frame: 0,
             divergent: 0,
+            turns: 0,
             state: family::WarpState::default(),
         })
     }

@@ -56,6 +56,8 @@ pub(crate) struct Warp {
     pub frame: u32,
     /// Instructions that it executed while divergent, for fairness.
     pub divergent: u32,
+    /// How often a group got a burst for fairness.
+    pub turns: u32,
     /// What instruction families keep for a warp.
     pub state: family::WarpState,
 }
