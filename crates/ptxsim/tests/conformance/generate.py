@@ -1,0 +1,527 @@
+#!/usr/bin/env python3
+"""Writes float.txt, convert.txt and integer.txt: what instructions give by the PTX ISA, by exact fractions and Python's integers.
+
+A block starts with `> TYPE TYPE … : PTX`: the type of d, then those of a, b, c as the kernel loads them, then statements
+over the registers d, a, b, c and the predicates p, q. Each line after it is one thread: operands, then the result, in hex.
+A result of `nan` stands for any NaN. Needs nothing but Python.
+"""
+
+import math
+import sys
+from fractions import Fraction
+
+sys.path.insert(0, "../../src/num/reference")
+sys.modules.setdefault("ml_dtypes", type(sys)("ml_dtypes"))
+sys.modules.setdefault("mpmath", type(sys)("mpmath"))
+sys.modules.setdefault("numpy", type(sys)("numpy"))
+for name in ("float16", "float32"):
+    setattr(sys.modules["numpy"], name, None)
+for name in ("bfloat16", "float8_e4m3fn", "float8_e5m2", "float6_e2m3fn", "float6_e3m2fn", "float4_e2m1fn"):
+    setattr(sys.modules["ml_dtypes"], name, None)
+from generate import FORMATS, arithmetic, fraction, operands, round_fraction, splitmix
+
+FORMATS.update(e4m3=(4, 3), e5m2=(5, 2))
+NAN = {"f32": 0x7FFFFFFF, "f16": 0x7FFF, "bf16": 0x7FFF, "f64": None}
+BITS = {"f32": 32, "f16": 16, "bf16": 16, "f64": 64}
+
+
+def block(out, types, text, rows):
+    out.write(f"> {types} : {text}\n")
+    for *operands_, result in rows:
+        words = [f"{x:x}" for x in operands_]
+        out.write(" ".join(words + ["nan" if result is None else f"{result:x}"]) + "\n")
+
+
+def flush(bits, name):
+    e, m = FORMATS[name]
+    return bits & 1 << (e + m) if (bits >> m & ((1 << e) - 1)) == 0 else bits
+
+
+def settle(bits, name, ftz=False, sat=False, relu=False):
+    """What modifiers make of a result; None is NaN."""
+    e, m = FORMATS[name]
+    if ftz and bits is not None:
+        bits = flush(bits, name)
+    one = ((1 << (e - 1)) - 1) << m
+    if sat:
+        return 0 if bits is None or bits >> (e + m) else min(bits, one)
+    if relu and bits is not None and bits >> (e + m):
+        return 0
+    return NAN[name] if bits is None else bits
+
+
+def floats(out):
+    for name in ["f32", "f64", "f16", "bf16"]:
+        ty = f"b{BITS[name]}"
+        roundings = ["rn", "rz", "rm", "rp"] if name in ("f32", "f64") else ["rn"]
+        forms = {"add": "add.R{m}.T d, a, b;", "sub": "sub.R{m}.T d, a, b;", "mul": "mul.R{m}.T d, a, b;", "fma": "fma.R{m}.T d, a, b, c;"}
+        if name in ("f32", "f64"):
+            forms |= {"div": "div.R{m}.T d, a, b;", "sqrt": "sqrt.R{m}.T d, a;", "rcp": "rcp.R{m}.T d, a;"}
+        modifiers = {"f32": ["", ".ftz", ".sat", ".ftz.sat"], "f64": [""], "f16": ["", ".ftz", ".sat", ".ftz.sat"], "bf16": [""]}[name]
+        for op, form in forms.items():
+            for rounding in roundings:
+                mods = [m for m in modifiers if ".sat" not in m or op in ("add", "sub", "mul", "fma")]
+                if op == "fma" and name in ("f16", "bf16"):
+                    mods = mods + [".relu"]
+                for m in mods:
+                    ftz, sat, relu = ".ftz" in m, ".sat" in m, ".relu" in m
+                    count = {"sqrt": 1, "rcp": 1, "fma": 3}.get(op, 2)
+                    rows = []
+                    for index, (a, b, c) in enumerate(operands(name, 32, len(op) * 7 + len(m))):
+                        if index % 8 == 5:
+                            a, b = a & ((1 << FORMATS[name][1]) - 1), b
+                        x, y, z = (flush(v, name) if ftz else v for v in (a, b, c))
+                        if op == "sub":
+                            e, mm = FORMATS[name]
+                            bits = arithmetic("add", name, x, y ^ 1 << (e + mm), z, rounding)
+                        elif op == "rcp":
+                            e, mm = FORMATS[name]
+                            bits = arithmetic("div", name, ((1 << (e - 1)) - 1) << mm, x, 0, rounding)
+                        else:
+                            bits = arithmetic(op, name, x, y, z, rounding)
+                        rows.append(((a, b, c)[:count]) + (settle(bits, name, ftz, sat, relu),))
+                    text = form.replace("R", rounding).replace("{m}", m).replace("T", name)
+                    block(out, " ".join([ty] * (count + 1)), text, rows)
+    pairs(out)
+    extrema(out)
+    special(out)
+
+
+def pairs(out):
+    """Packed forms: both halves apart."""
+    for name, packed, width in [("f16", "f16x2", 16), ("bf16", "bf16x2", 16), ("f32", "f32x2", 32)]:
+        for op, count in [("add", 2), ("sub", 2), ("mul", 2), ("fma", 3)]:
+            rows = []
+            triples = list(operands(name, 24, 5))
+            for low, high in zip(triples[::2], triples[1::2]):
+                halves = []
+                for a, b, c in (low, high):
+                    e, m = FORMATS[name]
+                    bits = arithmetic("add" if op == "sub" else op, name, a, b ^ 1 << (e + m) if op == "sub" else b, c, "rn")
+                    halves.append(NAN[name] if bits is None else bits)
+                rows.append(tuple(h << width | l for l, h in zip(low, high))[:count] + (halves[1] << width | halves[0],))
+            rounding = ".rn" if op == "fma" or name == "f32" else ".rn"
+            block(out, " ".join([f"b{2 * width}"] * (count + 1)), f"{op}{rounding}.{packed} d, {', '.join('abc'[:count])};", rows)
+
+
+def extrema(out):
+    for name in ["f32", "f16", "bf16", "f64"]:
+        e, m = FORMATS[name]
+        sign, top = 1 << (e + m), e + m
+        inf = ((1 << e) - 1) << m
+        values = [0, sign, 1, sign | 1, inf, sign | inf, inf | 1, sign | inf | 1 << (m - 1), ((1 << (e - 1)) - 1) << m, sign | ((1 << (e - 1)) - 1) << m]
+        nan = lambda x: x & ~sign > inf
+        order = lambda x: -(x & ~sign) - 1 if x & sign else x
+        for op in ["min", "max"]:
+            forms = [""] if name == "f64" else ["", ".NaN", ".xorsign.abs", ".NaN.xorsign.abs"] + ([".ftz"] if name in ("f32", "f16") else [])
+            for form in forms:
+                rows = []
+                for a in values:
+                    for b in values[:: 1 if form == "" else 3]:
+                        x, y = (flush(v, name) if "ftz" in form else v for v in (a, b))
+                        xor = (x ^ y) & sign
+                        if "abs" in form:
+                            x, y = x & ~sign, y & ~sign
+                        if nan(x) and nan(y) or ("NaN" in form and (nan(x) or nan(y))):
+                            rows.append((a, b, NAN[name]))
+                            continue
+                        r = y if nan(x) else x if nan(y) else max(x, y, key=order) if op == "max" else min(x, y, key=order)
+                        rows.append((a, b, r & ~sign | xor if "xorsign" in form else r))
+                ty = f"b{BITS[name]}"
+                block(out, f"{ty} {ty} {ty}", f"{op}{form}.{name} d, a, b;", rows)
+
+
+def special(out):
+    """The tables of special values of the approximate functions."""
+    inf, nan, one = 0x7F800000, 0x7FFFFFFF, 0x3F800000
+    minus = 0x80000000
+    arguments = [minus | inf, minus, 0, inf, nan]
+    for text, results in [
+        ("rcp.approx", [minus, minus | inf, inf, 0, nan]),
+        ("sqrt.approx", [nan, minus, 0, inf, nan]),
+        ("rsqrt.approx", [nan, minus | inf, inf, 0, nan]),
+        ("ex2.approx", [0, one, one, inf, nan]),
+        ("lg2.approx", [nan, minus | inf, minus | inf, inf, nan]),
+        ("sin.approx", [nan, minus, 0, nan, nan]),
+        ("cos.approx", [nan, one, one, nan, nan]),
+        ("tanh.approx", [minus | one, minus, 0, one, nan]),
+    ]:
+        block(out, "b32 b32", f"{text}.f32 d, a;", zip(arguments, results))
+        if "tanh" not in text:
+            tiny = [(5, {"rcp": inf, "sqrt": 0, "rsqrt": inf, "ex2": one, "lg2": minus | inf, "sin": 0, "cos": one}[text[: text.index(".")]])]
+            block(out, "b32 b32", f"{text}.ftz.f32 d, a;", list(zip(arguments, results)) + tiny)
+    half = [0xFC00, 0x8000, 0, 0x7C00, 0x7FFF]
+    block(out, "b16 b16", "tanh.approx.f16 d, a;", zip(half, [0xBC00, 0x8000, 0, 0x3C00, 0x7FFF]))
+    block(out, "b16 b16", "ex2.approx.f16 d, a;", zip(half, [0, 0x3C00, 0x3C00, 0x7C00, 0x7FFF]))
+    brain = [0xFF80, 0x8001, 0x8000, 0, 1, 0x7F80, 0x7FFF]
+    block(out, "b16 b16", "ex2.approx.ftz.bf16 d, a;", zip(brain, [0, 0x3F80, 0x3F80, 0x3F80, 0x3F80, 0x7F80, 0x7FFF]))
+    d = 1 << 63
+    di, dn = 0x7FF << 52, 0x7FFFFFFF << 32
+    block(out, "b64 b64", "rcp.approx.ftz.f64 d, a;", zip([d | di, d | 5, d, 0, 5, di, di | 1 << 51], [d, d | di, d | di, di, di, 0, dn]))
+    block(out, "b64 b64", "rsqrt.approx.ftz.f64 d, a;", zip([d | di, d | 5, d, 0, 5, di, di | 1 << 51], [dn, d | di, d | di, di, di, 0, dn]))
+
+
+def as_integer(x, bits, signed):
+    x &= (1 << bits) - 1
+    return x - (1 << bits) if signed and x >> (bits - 1) else x
+
+
+def to_integral(sign, value, rounding):
+    floor = value.numerator // value.denominator
+    rest = value - floor
+    if rounding == "rni":
+        up = rest > Fraction(1, 2) or rest == Fraction(1, 2) and floor % 2 == 1
+    else:
+        up = rest > 0 and {"rzi": False, "rmi": sign == 1, "rpi": sign == 0}[rounding]
+    return floor + up
+
+
+def conversions(out):
+    source = splitmix(77)
+    integers = [(bits, signed) for bits in (8, 16, 32, 64) for signed in (False, True)]
+    tag = lambda bits, signed: ("s" if signed else "u") + str(bits)
+    carrier = lambda bits: f"b{max(bits, 16)}"
+    # Floats to integers.
+    for name in ["f16", "bf16", "f32", "f64"]:
+        e, m = FORMATS[name]
+        bias, width = (1 << (e - 1)) - 1, 1 + e + m
+        for bits, signed in integers:
+            if bits == 8 and name == "bf16":
+                continue
+            least, most = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
+            for rounding in ["rni", "rzi", "rmi", "rpi"]:
+                inputs = [0, 1 << (width - 1), 1, ((1 << e) - 1) << m, ((1 << e) - 1) << m | 1 << (width - 1), (1 << (width - 1)) - 1]
+                for k in range(14):
+                    x = next(source)
+                    exponent = bias - 2 + x % min(bits + 4, bias)
+                    # Half of them with few bits, so that ties occur.
+                    mantissa = (x >> 20) & ((1 << m) - 1)
+                    if k % 2:
+                        mantissa &= ((1 << m) - 1) ^ ((1 << max(m - 3, 0)) - 1)
+                    inputs.append((x >> 63) << (width - 1) | exponent << m | mantissa)
+                rows = []
+                for a in inputs:
+                    sign, value = fraction(a, name)
+                    if value is None:
+                        r = 1 << (bits - 1) if name == "f64" or bits == 64 else 0
+                    elif value == "inf":
+                        r = least if sign else most
+                    else:
+                        r = to_integral(sign, value, rounding)
+                        r = max(least, min(most, -r if sign else r))
+                    # An 8-bit result is extended to the 16 bits of its register.
+                    r = as_integer(r, bits, signed) & ((1 << max(bits, 16)) - 1)
+                    rows.append((a, r))
+                block(out, f"{carrier(bits)} b{width}", f"cvt.{rounding}.{tag(bits, signed)}.{name} d, a;", rows)
+    # Integers to floats.
+    for name in ["f16", "bf16", "f32", "f64"]:
+        for bits, signed in integers:
+            for rounding in ["rn", "rz", "rm", "rp"]:
+                rows = []
+                for k in range(16):
+                    a = next(source) >> (next(source) % bits if k % 2 else 0) & ((1 << bits) - 1)
+                    if k < 3:
+                        a = [0, 1 << (bits - 1), (1 << bits) - 1][k]
+                    value = as_integer(a, bits, signed)
+                    r = round_fraction(int(value < 0), Fraction(abs(value)), name, rounding) if value else 0
+                    rows.append((a, r))
+                block(out, f"b{BITS[name]} {carrier(bits)}", f"cvt.{rounding}.{name}.{tag(bits, signed)} d, a;", rows)
+    # Integers to integers.
+    for from_bits, from_signed in integers:
+        for to_bits, to_signed in integers:
+            if (from_bits, from_signed) == (to_bits, to_signed):
+                continue
+            least, most = (-(1 << (to_bits - 1)), (1 << (to_bits - 1)) - 1) if to_signed else (0, (1 << to_bits) - 1)
+            from_least, from_most = (-(1 << (from_bits - 1)), (1 << (from_bits - 1)) - 1) if from_signed else (0, (1 << from_bits) - 1)
+            for sat in [False, True]:
+                if sat and from_least >= least and from_most <= most:
+                    continue
+                rows = []
+                for k in range(8):
+                    a = next(source) >> (next(source) % from_bits if k % 2 else 0) & ((1 << from_bits) - 1)
+                    value = as_integer(a, from_bits, from_signed)
+                    r = max(least, min(most, value)) if sat else as_integer(value, to_bits, to_signed)
+                    rows.append((a, as_integer(r, to_bits, to_signed) & ((1 << max(to_bits, 16)) - 1)))
+                block(out, f"{carrier(to_bits)} {carrier(from_bits)}", f"cvt{'.sat' if sat else ''}.{tag(to_bits, to_signed)}.{tag(from_bits, from_signed)} d, a;", rows)
+    # Floats to floats.
+    for source_name in ["f16", "bf16", "f32", "f64"]:
+        for name in ["f16", "bf16", "f32", "f64"]:
+            if source_name == name:
+                continue
+            wider = FORMATS[name][0] >= FORMATS[source_name][0] and FORMATS[name][1] >= FORMATS[source_name][1]
+            for rounding in [""] if wider else ["rn", "rz", "rm", "rp"]:
+                if (source_name, name) in (("f32", "bf16"), ("f32", "f16")) and name == "bf16" and rounding in ("rm", "rp"):
+                    continue
+                mods = ["", ".sat"] if name in ("f16", "f32", "f64") and source_name != "bf16" and name != "bf16" else [""]
+                if "f32" in (source_name, name) and "bf16" not in (source_name, name):
+                    mods.append(".ftz")
+                for m in mods:
+                    rows = []
+                    for index, (a, b, _) in enumerate(operands(source_name, 24, 11)):
+                        e, mm = FORMATS[source_name]
+                        if index >= 6 and FORMATS[name][0] < e:
+                            bias = (1 << (FORMATS[name][0] - 1)) - 1
+                            exponent = (1 << (e - 1)) - 1 - bias - FORMATS[name][1] + b % (2 * bias + FORMATS[name][1] + 4)
+                            a = a & 1 << (e + mm) | exponent << mm | a & ((1 << mm) - 1)
+                        x = flush(a, source_name) if m == ".ftz" and source_name == "f32" else a
+                        sign, value = fraction(x, source_name)
+                        if value is None:
+                            r = 0 if m == ".sat" else NAN[name] if (source_name, name) != ("bf16", "f32") else None
+                            if name == "f64" and m != ".sat":
+                                r = None
+                        else:
+                            ee, em = FORMATS[name]
+                            r = sign << (ee + em) | ((1 << ee) - 1) << em if value == "inf" else round_fraction(sign, value, name, rounding or "rn")
+                            r = settle(r, name, m == ".ftz" and name == "f32", m == ".sat")
+                        rows.append((a, r))
+                    block(out, f"b{BITS[name]} b{BITS[source_name]}", f"cvt{'.' + rounding if rounding else ''}{m}.{name}.{source_name} d, a;", rows)
+    narrow(out)
+    integral(out)
+
+
+def integral(out):
+    """Floats to integral floats of the same type."""
+    for name in ["f16", "f32", "f64"]:
+        e, m = FORMATS[name]
+        bias = (1 << (e - 1)) - 1
+        for rounding in ["rni", "rzi", "rmi", "rpi"]:
+            rows = []
+            for index, (a, b, _) in enumerate(operands(name, 16, 3)):
+                if index > 2:
+                    a = a & 1 << (e + m) | (bias - 2 + b % (m + 4)) << m | a & ((1 << m) - 1) & ~((1 << max(0, m - 4)) - 1 if index % 2 else 0)
+                sign, value = fraction(a, name)
+                if value is None:
+                    r = NAN[name]
+                elif value == "inf":
+                    r = a
+                else:
+                    whole = to_integral(sign, value, rounding)
+                    r = round_fraction(sign, Fraction(whole), name, "rn")
+                rows.append((a, r))
+            block(out, f"b{BITS[name]} b{BITS[name]}", f"cvt.{rounding}.{name}.{name} d, a;", rows)
+
+
+def encode_small(sign, value, name, relu):
+    """Nearest of e4m3 or e5m2, saturated."""
+    e, m = FORMATS[name]
+    top = 0x7E if name == "e4m3" else 0x7B
+    if value is None:
+        return 0x7F
+    if sign and relu:
+        return 0
+    if value == "inf":
+        return sign << 7 | top
+    if name == "e4m3" and value >= 256:
+        # The exponent that IEEE 754 keeps for infinity holds numbers, in steps of 32.
+        steps = value / 32
+        kept = steps.numerator // steps.denominator
+        rest = steps - kept
+        kept += rest > Fraction(1, 2) or rest == Fraction(1, 2) and kept % 2
+        bits = 0x78 + kept - 8
+    else:
+        bits = round_fraction(0, value, name, "rn")
+    return sign << 7 | min(bits, top)
+
+
+def narrow(out):
+    """f32 and f16 pairs to 8-bit floats and back; packed f16 and bf16; tf32."""
+    source = splitmix(5)
+    for name in ["e4m3", "e5m2"]:
+        e, m = FORMATS[name]
+        for relu in ["", ".relu"]:
+            rows, halves = [], []
+            for k in range(24):
+                pair = []
+                for _ in range(2):
+                    x = next(source)
+                    bias = (1 << (e - 1)) - 1
+                    exponent = 127 - bias - m - 1 + x % (2 * bias + m + 3)
+                    pair.append((x >> 63) << 31 | exponent << 23 | (x >> 8 & 0x7FFFFF) & (0x7F0000 if k % 2 else 0x7FFFFF))
+                if k < 3:
+                    pair[0] = [0x7F800000, 0xFF800000, 0x7FC00000][k]
+                bytes_ = [encode_small(*fraction(x, "f32"), name, bool(relu)) for x in pair]
+                rows.append((pair[0], pair[1], bytes_[0] << 8 | bytes_[1]))
+                # The same of f16 values.
+                words = [round_fraction(*fraction(x, "f32"), "f16", "rn") if k >= 3 or i else [0x7C00, 0xFC00, 0x7E00][k] for i, x in enumerate(pair)]
+                bytes_ = [encode_small(*fraction(x, "f16"), name, bool(relu)) for x in words]
+                halves.append((words[0] << 16 | words[1], bytes_[0] << 8 | bytes_[1]))
+            block(out, "b16 b32 b32", f"cvt.rn.satfinite{relu}.{name}x2.f32 d, a, b;", rows)
+            block(out, "b16 b32", f"cvt.rn.satfinite{relu}.{name}x2.f16x2 d, a;", halves)
+            rows = []
+            for k in range(0, 256, 5):
+                pair = [k, (k * 37 + 11) & 0xFF]
+                words = []
+                for x in pair:
+                    sign, magnitude = x >> 7, x & 0x7F
+                    if magnitude == 0x7F or name == "e5m2" and magnitude > 0x7C:
+                        words.append(0x7FFF)
+                    elif name == "e5m2" and magnitude == 0x7C:
+                        words.append(0 if sign and relu else sign << 15 | 0x7C00)
+                    else:
+                        exponent, mantissa = magnitude >> m, magnitude & ((1 << m) - 1)
+                        value = (Fraction(mantissa, 1 << m) + (exponent > 0)) * Fraction(2) ** (max(exponent, 1) - ((1 << (e - 1)) - 1))
+                        words.append(0 if sign and relu else round_fraction(sign, value, "f16", "rn"))
+                rows.append((pair[0] << 8 | pair[1], words[0] << 16 | words[1]))
+            block(out, "b32 b16", f"cvt.rn{relu}.f16x2.{name}x2 d, a;", rows)
+    for name in ["f16", "bf16"]:
+        e, m = FORMATS[name]
+        for rounding in ["rn", "rz"]:
+            for mods in ["", ".relu", ".satfinite"]:
+                rows = []
+                triples = list(operands("f32", 32, 21))
+                for a, b, _ in triples:
+                    words = []
+                    for x in (a, b):
+                        sign, value = fraction(x, "f32")
+                        if value is None:
+                            words.append(0x7FFF)
+                            continue
+                        inf = ((1 << e) - 1) << m
+                        bits = inf if value == "inf" else round_fraction(0, value, name, rounding)
+                        if mods == ".satfinite" and bits == inf:
+                            bits -= 1
+                        words.append(0 if mods == ".relu" and sign else sign << 15 | bits)
+                    rows.append((a, b, words[0] << 16 | words[1]))
+                block(out, "b32 b32 b32", f"cvt.{rounding}{mods}.{name}x2.f32 d, a, b;", rows)
+    rows = []
+    for a, _, _ in operands("f32", 32, 31):
+        sign, value = fraction(a, "f32")
+        if value is None:
+            rows.append((a, 0x7FFFFFFF))
+        else:
+            half = (a & 0x7FFFFFFF) + 0x1000 & 0x7FFFE000
+            rows.append((a, a if value == "inf" else a & 0x80000000 | min(half, 0x7F800000)))
+    block(out, "b32 b32", "cvt.rna.tf32.f32 d, a;", rows)
+
+
+def integers(out):
+    source = splitmix(1234)
+    edge = {bits: [0, 1, (1 << bits) - 1, 1 << (bits - 1), (1 << (bits - 1)) - 1] for bits in (16, 32, 64)}
+
+    def numbers(bits, k):
+        if k < 5:
+            return [edge[bits][k], edge[bits][(k * 3 + 1) % 5], edge[bits][(k + 2) % 5]]
+        return [next(source) >> (64 - bits) >> (next(source) % bits if k % 3 == i else 0) for i in range(3)]
+
+    def table(text, types, count, f, bits, fix=lambda x: x):
+        rows = []
+        for k in range(14):
+            operands_ = fix(numbers(bits, k))[:count]
+            result = f(*operands_)
+            if result is not None:
+                rows.append(tuple(operands_) + (result & ((1 << int(types.split()[0][1:])) - 1),))
+        block(out, types, text, rows)
+
+    def quotient(a, b):
+        q = abs(a) // abs(b)
+        return q if (a < 0) == (b < 0) else -q
+
+    for bits in (16, 32, 64):
+        b = f"b{bits}"
+        for signed in (False, True):
+            t = ("s" if signed else "u") + str(bits)
+            v = lambda x, bits=bits, signed=signed: as_integer(x, bits, signed)
+            table(f"add.{t} d, a, b;", f"{b} {b} {b}", 2, lambda x, y: x + y, bits)
+            table(f"sub.{t} d, a, b;", f"{b} {b} {b}", 2, lambda x, y: x - y, bits)
+            table(f"mul.lo.{t} d, a, b;", f"{b} {b} {b}", 2, lambda x, y: x * y, bits)
+            table(f"mul.hi.{t} d, a, b;", f"{b} {b} {b}", 2, lambda x, y: v(x) * v(y) >> bits, bits)
+            table(f"mad.lo.{t} d, a, b, c;", f"{b} {b} {b} {b}", 3, lambda x, y, z: x * y + z, bits)
+            table(f"mad.hi.{t} d, a, b, c;", f"{b} {b} {b} {b}", 3, lambda x, y, z: (v(x) * v(y) >> bits) + z, bits)
+            nonzero = lambda x: [x[0], x[1] or 7, x[2]]
+            table(f"div.{t} d, a, b;", f"{b} {b} {b}", 2, lambda x, y: quotient(v(x), v(y)), bits, nonzero)
+            table(f"rem.{t} d, a, b;", f"{b} {b} {b}", 2, lambda x, y: v(x) - v(y) * quotient(v(x), v(y)), bits, nonzero)
+            table(f"min.{t} d, a, b;", f"{b} {b} {b}", 2, lambda x, y: min(v(x), v(y)), bits)
+            table(f"max.{t} d, a, b;", f"{b} {b} {b}", 2, lambda x, y: max(v(x), v(y)), bits)
+            amount = lambda x, bits=bits: [x[0], x[1] % (bits + 5), x[2]]
+            table(f"shr.{t} d, a, b;", f"{b} {b} b32", 2, lambda x, y: v(x) >> y, bits, amount)
+            for name, f in [("eq", lambda x, y: x == y), ("ne", lambda x, y: x != y), ("lt", lambda x, y: x < y), ("le", lambda x, y: x <= y), ("gt", lambda x, y: x > y), ("ge", lambda x, y: x >= y)]:
+                table(f"setp.{name}.{t} p, a, b; selp.b32 d, 1, 0, p;", f"b32 {b} {b}", 2, lambda x, y, f=f: int(f(v(x), v(y))), bits)
+            if bits < 64:
+                wide = f"b{2 * bits}"
+                table(f"mul.wide.{t} d, a, b;", f"{wide} {b} {b}", 2, lambda x, y: v(x) * v(y), bits)
+                table(f"mad.wide.{t} d, a, b, c;", f"{wide} {b} {b} {wide}", 3, lambda x, y, z: v(x) * v(y) + z, bits)
+            if bits >= 32:
+                field = lambda x, bits=bits: [x[0], x[1] % (bits + 3), x[2] % (bits + 3)]
+
+                def bfe(x, pos, length, bits=bits, signed=signed):
+                    sign = x >> min(pos + length - 1, bits - 1) & 1 if signed and length else 0
+                    return sum((x >> (pos + i) & 1 if i < length and pos + i < bits else sign) << i for i in range(bits))
+
+                table(f"bfe.{t} d, a, b, c;", f"{b} {b} b32 b32", 3, bfe, bits, field)
+                def bfind(x, bits=bits, signed=signed):
+                    if signed and x >> (bits - 1):
+                        x = ~x & ((1 << bits) - 1)
+                    return x.bit_length() - 1
+                table(f"bfind.{t} d, a;", f"b32 {b}", 1, bfind, bits)
+        table(f"shl.b{bits} d, a, b;", f"{b} {b} b32", 2, lambda x, y: x << y, bits, lambda x, bits=bits: [x[0], x[1] % (bits + 5), x[2]])
+        for name, f in [("and", lambda x, y: x & y), ("or", lambda x, y: x | y), ("xor", lambda x, y: x ^ y)]:
+            table(f"{name}.b{bits} d, a, b;", f"{b} {b} {b}", 2, f, bits)
+        table(f"not.b{bits} d, a;", f"{b} {b}", 1, lambda x: ~x, bits)
+        table(f"cnot.b{bits} d, a;", f"{b} {b}", 1, lambda x: int(x == 0), bits)
+        table(f"neg.s{bits} d, a;", f"{b} {b}", 1, lambda x: -x, bits)
+        table(f"abs.s{bits} d, a;", f"{b} {b}", 1, lambda x, bits=bits: abs(as_integer(x, bits, True)), bits)
+        if bits >= 32:
+            table(f"popc.b{bits} d, a;", f"b32 {b}", 1, lambda x: bin(x).count("1"), bits)
+            table(f"clz.b{bits} d, a;", f"b32 {b}", 1, lambda x, bits=bits: bits - x.bit_length(), bits)
+            table(f"brev.b{bits} d, a;", f"{b} {b}", 1, lambda x, bits=bits: int(f"{x:0{bits}b}"[::-1], 2), bits)
+
+            def bfi(a, bb, c, bits=bits):
+                pos, length = c & 0xFF, 5 + (c & 7)
+                mask = (((1 << length) - 1) << pos) & ((1 << bits) - 1)
+                return bb & ~mask | a << pos & mask
+
+            field = lambda x, bits=bits: [x[0], x[1], x[2] % (bits - 4) // 8 * 8 + 3]
+            table(f"bfi.b{bits} d, a, b, c, 8;", f"{b} {b} {b} b32", 3, lambda x, y, c: bfi(x, y, c), bits, field)
+    table("add.sat.s32 d, a, b;", "b32 b32 b32", 2, lambda x, y: max(-(1 << 31), min((1 << 31) - 1, as_integer(x, 32, True) + as_integer(y, 32, True))), 32)
+    table("sub.sat.s32 d, a, b;", "b32 b32 b32", 2, lambda x, y: max(-(1 << 31), min((1 << 31) - 1, as_integer(x, 32, True) - as_integer(y, 32, True))), 32)
+    table("sad.s32 d, a, b, c;", "b32 b32 b32 b32", 3, lambda x, y, z: z + abs(as_integer(x, 32, True) - as_integer(y, 32, True)), 32)
+    table("sad.u32 d, a, b, c;", "b32 b32 b32 b32", 3, lambda x, y, z: z + abs(x - y), 32)
+    table("mul24.lo.u32 d, a, b;", "b32 b32 b32", 2, lambda x, y: (x & 0xFFFFFF) * (y & 0xFFFFFF), 32)
+    table("mul24.hi.s32 d, a, b;", "b32 b32 b32", 2, lambda x, y: as_integer(x, 24, True) * as_integer(y, 24, True) >> 16, 32)
+    for immediate in (0x96, 0xE8, 0x40, 0xFE):
+        lut = lambda a, b, c, t=immediate: sum(((t >> ((a >> i & 1) << 2 | (b >> i & 1) << 1 | (c >> i & 1))) & 1) << i for i in range(32))
+        table(f"lop3.b32 d, a, b, c, {immediate};", "b32 b32 b32 b32", 3, lut, 32)
+
+    def prmt(a, b, c):
+        source_bytes = a | b << 32
+        r = 0
+        for i in range(4):
+            selector = c >> (4 * i) & 15
+            byte = source_bytes >> (8 * (selector & 7)) & 0xFF
+            if selector & 8:
+                byte = 0xFF if byte & 0x80 else 0
+            r |= byte << (8 * i)
+        return r
+
+    table("prmt.b32 d, a, b, c;", "b32 b32 b32 b32", 3, prmt, 32)
+    for mode in ("clamp", "wrap"):
+        n = lambda c, mode=mode: min(c, 32) if mode == "clamp" else c & 31
+        table(f"shf.l.{mode}.b32 d, a, b, c;", "b32 b32 b32 b32", 3, lambda a, b, c, n=n: (b << 32 | a) << n(c) >> 32, 32, lambda x: [x[0], x[1], x[2] % 40])
+        table(f"shf.r.{mode}.b32 d, a, b, c;", "b32 b32 b32 b32", 3, lambda a, b, c, n=n: (b << 32 | a) >> n(c), 32, lambda x: [x[0], x[1], x[2] % 40])
+    for sa in "us":
+        for sb in "us":
+            def dp4a(a, b, c, sa=sa, sb=sb):
+                return c + sum(as_integer(a >> 8 * i, 8, sa == "s") * as_integer(b >> 8 * i, 8, sb == "s") for i in range(4))
+            table(f"dp4a.{sa}32.{sb}32 d, a, b, c;", "b32 b32 b32 b32", 3, dp4a, 32)
+            for part, first in (("lo", 0), ("hi", 2)):
+                def dp2a(a, b, c, sa=sa, sb=sb, first=first):
+                    return c + sum(as_integer(a >> 16 * i, 16, sa == "s") * as_integer(b >> 8 * (first + i), 8, sb == "s") for i in range(2))
+                table(f"dp2a.{part}.{sa}32.{sb}32 d, a, b, c;", "b32 b32 b32 b32", 3, dp2a, 32)
+    # 64-bit sums from 32-bit halves.
+    split = "{ .reg .b32 al, ah, bl, bh, l, h; mov.b64 {al, ah}, a; mov.b64 {bl, bh}, b; OP mov.b64 d, {l, h}; }"
+    table(split.replace("OP", "add.cc.u32 l, al, bl; addc.u32 h, ah, bh;"), "b64 b64 b64", 2, lambda x, y: x + y, 64)
+    table(split.replace("OP", "sub.cc.u32 l, al, bl; subc.u32 h, ah, bh;"), "b64 b64 b64", 2, lambda x, y: x - y, 64)
+    table("slct.b32.s32 d, a, b, c;".replace("b32.s32", "u32.s32"), "b32 b32 b32 b32", 3, lambda a, b, c: a if as_integer(c, 32, True) >= 0 else b, 32)
+    for op in ("min", "max"):
+        f = min if op == "min" else max
+        table(f"{op}.s16x2 d, a, b;", "b32 b32 b32", 2, lambda a, b, f=f: sum((f(as_integer(a >> s, 16, True), as_integer(b >> s, 16, True)) & 0xFFFF) << s for s in (0, 16)), 32)
+
+
+def main():
+    for name, write in [("float", floats), ("convert", conversions), ("integer", integers)]:
+        with open(f"{name}.txt", "w") as out:
+            write(out)
+
+
+if __name__ == "__main__":
+    main()
