@@ -19,8 +19,6 @@ pub struct Module {
     pub variables: Vec<Variable>,
     /// Kernels and device functions, in order; a declaration has no body.
     pub functions: Vec<Function>,
-    /// `.alias new, old;`: second names of functions.
-    pub aliases: Vec<(String, String)>,
 }
 
 /// How a symbol is seen from other modules.
@@ -69,10 +67,9 @@ pub struct Variable {
     pub vector: u32,
     /// Its name.
     pub name: String,
-    /// Lengths of the dimensions; `None` for `[]` without an initializer, which else gives the length.
+    /// Lengths of the dimensions; `None` for `[]`.
     pub dims: Vec<Option<u64>>,
-    /// What it holds at first, flattened in order, inner rows filled up with zeros; what follows the last is zero, and
-    /// all is undefined (zero in global and constant memory) where nothing is written.
+    /// What it holds at first, flattened in order; empty where nothing is written.
     pub init: Vec<Init>,
     /// Line of the PTX text, from 1.
     pub line: u32,
@@ -83,10 +80,8 @@ pub struct Variable {
 pub enum Init {
     /// An integer, in two's complement.
     Integer(i128),
-    /// The bits of `0f…`.
-    F32(u32),
-    /// The bits of `0d…`, or of a decimal number as a double.
-    F64(u64),
+    /// The bits of `0f…` or `0d…`, or of a decimal number as a double.
+    Float(u64),
     /// The address of a symbol plus an offset; `generic(name)` asks for a generic address.
     Symbol {
         /// Its name.
@@ -96,8 +91,6 @@ pub enum Init {
         /// Whether a generic address is meant.
         generic: bool,
     },
-    /// `0xff00(name)`: the bits of an address that the mask picks, shifted down to bit 0.
-    Masked(u64, Box<Init>),
 }
 
 /// A kernel (`.entry`) or device function (`.func`).
@@ -169,8 +162,6 @@ pub struct Location {
     pub line: u32,
     /// Column.
     pub column: u32,
-    /// File and line of the outermost call by which it was inlined into the kernel's own text.
-    pub inlined_at: Option<(u32, u32)>,
 }
 
 /// `@!%p1 ld.global.nc.v4.f32 {%f1, %f2, %f3, %f4}, [%rd1+16];`
@@ -207,8 +198,7 @@ pub enum Operand {
     Vector(Vec<Operand>),
     /// `[base+offset]`; the base is a name or an integer. `[%rd1], 16`-like tails are operands of their own.
     Address(Box<Operand>, i64),
-    /// `[map, {c0, c1}]`, `[map, {c0, c1}, x]`: a tensor map's address (with an offset an [`Operand::Offset`]), and
-    /// what follows it.
+    /// `[map, {c0, c1}]`, `[map, {c0, c1}, x]`: a tensor map's address, and what follows it.
     Tensor(Box<Operand>, Vec<Operand>),
     /// `p|q`: two destinations.
     Pair(Box<Operand>, Box<Operand>),
@@ -218,8 +208,6 @@ pub enum Operand {
     List(Vec<Operand>),
     /// `%r1.x`-like parts of a vector register: name and index.
     Part(String, usize),
-    /// `%r1.h0`, `%r1.b2`: bytes or halves of a register, as video instructions take them; selector without its dot.
-    Select(String, String),
     /// `_`
     Sink,
 }
