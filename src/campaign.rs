@@ -250,12 +250,13 @@ impl Campaign<'_> {
         Ok(Some(path))
     }
 
-    /// The time for one kernel on one case: the goal's, or twice its fair share of what is left until the deadline.
+    /// The time for one kernel on one case: the goal's, or three times its fair share of what is left until the deadline, for
+    /// most need less than theirs.
     fn budget(&self, remaining: usize) -> Nanos {
         let Some(deadline) = self.deadline else { return self.goal.budget };
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         let fair = left.as_nanos() as f64 / remaining.max(1) as f64;
-        Nanos(self.goal.budget.0.min(2.0 * fair).max(5e7))
+        Nanos(self.goal.budget.0.min(3.0 * fair).max(5e7))
     }
 
     /// Why even the fewest launches, or making ready for them, would take too long, in numbers.
@@ -337,6 +338,7 @@ impl Campaign<'_> {
                 wall_ns: s.wall_ns,
                 cpu_ns: s.cpu_ns,
                 run_queue_ns: s.run_queue_ns,
+                core_share: s.core_share,
                 iterations: s.iterations,
             })
         });

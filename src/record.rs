@@ -198,6 +198,10 @@ pub struct Sample {
     pub run_queue_ns: Option<u64>,
     /// Launches in the batch.
     pub iterations: u64,
+    /// The share of its core that the measuring thread had to itself, the less of just before and just after the batch;
+    /// `None` where it was not probed. Runs of schema version 1 lack it.
+    #[serde(default)]
+    pub core_share: Option<f64>,
 }
 
 /// A named number that belongs to a record: a row of `counters.csv`.

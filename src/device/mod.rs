@@ -2,6 +2,7 @@
 
 #[cfg(target_arch = "x86_64")]
 pub mod amx;
+pub mod core_share;
 pub mod cpu;
 pub mod lost;
 pub mod machine;

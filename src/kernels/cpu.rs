@@ -147,8 +147,8 @@ impl Prepared for CpuPrepared {
         Ok(())
     }
 
-    fn outputs(&mut self) -> Result<Vec<Tensor>> {
-        Ok(self.sets[0].written.clone())
+    fn outputs(&mut self) -> Result<Cow<'_, [Tensor]>> {
+        Ok(Cow::Borrowed(&self.sets[0].written))
     }
 
     fn allocated(&self) -> Bytes {

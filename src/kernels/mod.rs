@@ -78,8 +78,9 @@ pub trait Prepared {
     /// Restores operands that are updated in place, and poisons results, in every set; outside the clock.
     fn reset(&mut self) -> Result<()>;
 
-    /// What the last launch on set 0 left behind: results and operands updated in place.
-    fn outputs(&mut self) -> Result<Vec<Tensor>>;
+    /// What the last launch on set 0 left behind: results and operands updated in place. Borrowed where the host can read
+    /// them where they are: a copy of a large model's state would be memory touched for the first time.
+    fn outputs(&mut self) -> Result<Cow<'_, [Tensor]>>;
 
     /// Bytes of one set of buffers plus workspace: what the kernel needs, without the copies that keep caches cold.
     fn allocated(&self) -> Bytes;

@@ -69,8 +69,8 @@ impl<'a> Track<'a> {
         self.ended = Some(Outcome::Failed(error.to_string()));
     }
 
-    /// Times of a launch by process. Samples that waited in a run queue are left out where at least half of the process's
-    /// samples did not; all of them are kept in the files.
+    /// Times of a launch by process. Samples that waited in a run queue or shared their core are left out where at least half of
+    /// the process's samples did not; all of them are kept in the files.
     pub fn clean(&self) -> Vec<Vec<f64>> {
         let clean = |samples: &Vec<Timed>| {
             let good: Vec<f64> =
@@ -91,7 +91,7 @@ impl<'a> Track<'a> {
         let mut notes = Vec::new();
         if clean < samples {
             notes.push(format!(
-                "{} of {samples} samples waited for a CPU and were left out",
+                "{} of {samples} samples waited for a CPU or shared a core, and were left out",
                 samples - clean
             ));
         }

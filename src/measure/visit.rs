@@ -1,11 +1,17 @@
 //! What a worker does with a prepared kernel: warm it up, and take samples.
 
+use std::time::Duration;
+
 use super::clock::Clock;
 use super::covariates::Covariates;
+use crate::device::core_share::CoreProbe;
 use crate::device::memory::AllocatorReading;
 use crate::error::Result;
 use crate::kernels::Prepared;
-use crate::worker::protocol::{Timed, Visit};
+use crate::worker::protocol::{OWN, Timed, Visit};
+
+/// Untimed launches of a visit, at most.
+pub const MOST_WARM_UPS: usize = 6;
 
 /// Launches until the time of one is known: at least two, and at least `target_ns` or sixteen; returns the shortest.
 ///
@@ -41,12 +47,11 @@ fn warm_up(
     clock: &dyn Clock,
     shortest_ns: f64,
 ) -> Result<()> {
-    /// At most so many launches; a single one where it takes this long, for such a kernel warms itself.
-    const MOST: usize = 6;
+    /// A single launch where it takes this long, for such a kernel warms itself.
     const LONG_NS: f64 = 3e7;
     const ALIKE: f64 = 1.03;
     let mut before = f64::INFINITY;
-    for _ in 0..MOST {
+    for _ in 0..MOST_WARM_UPS {
         let start = clock.now();
         prepared.launch(*slot)?;
         *slot += 1;
@@ -59,8 +64,12 @@ fn warm_up(
     Ok(())
 }
 
+/// How long a sample waits for a moment in which the core is the caller's own, before it is taken all the same.
+const PATIENCE: Duration = Duration::from_millis(5);
+
 /// Takes `count` samples of `iterations` launches each, after a warm-up; `shortest_ns` is the shortest launch so far, here and
-/// after.
+/// after. Each waits for a moment in which `core` is undisturbed, own kernels and baselines alike; what share of it they had
+/// stands in the samples.
 pub fn take(
     prepared: &mut dyn Prepared,
     slot: &mut usize,
@@ -68,12 +77,14 @@ pub fn take(
     iterations: u64,
     count: usize,
     shortest_ns: &mut f64,
+    core: &mut CoreProbe,
 ) -> Result<Visit> {
     let mut samples = Vec::with_capacity(count);
     warm_up(prepared, slot, clock, *shortest_ns)?;
     let mut allocations = 0;
     let before = Covariates::now();
     for _ in 0..count {
+        let share = core.wait_for(OWN, PATIENCE);
         let (cpu, waited) = (clock.process_cpu(), clock.run_queue());
         let calls = AllocatorReading::now().calls;
         let start = clock.now();
@@ -89,6 +100,8 @@ pub fn take(
             cpu_ns: Some(clock.process_cpu().saturating_sub(cpu)),
             run_queue_ns: waited.and_then(|then| Some(clock.run_queue()?.saturating_sub(then))),
             iterations,
+            // Last: the probe is no part of the sample.
+            core_share: share.zip(core.share()).map(|(before, after)| before.min(after)),
         });
     }
     Ok(Visit {
@@ -101,6 +114,7 @@ pub fn take(
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
     use std::cell::Cell;
     use std::collections::VecDeque;
 
@@ -144,8 +158,8 @@ mod tests {
         fn reset(&mut self) -> Result<()> {
             Ok(())
         }
-        fn outputs(&mut self) -> Result<Vec<Tensor>> {
-            Ok(Vec::new())
+        fn outputs(&mut self) -> Result<Cow<'_, [Tensor]>> {
+            Ok(Cow::Borrowed(&[]))
         }
         fn slots(&self) -> usize {
             1
@@ -160,7 +174,16 @@ mod tests {
         let clock = Hands::default();
         let mut kernel =
             Scripted { clock: &clock, times: times.iter().copied().collect(), launches: 0 };
-        let visit = take(&mut kernel, &mut 0, &clock, 1, 2, &mut f64::from(shortest)).unwrap();
+        let visit = take(
+            &mut kernel,
+            &mut 0,
+            &clock,
+            1,
+            2,
+            &mut f64::from(shortest),
+            &mut CoreProbe::default(),
+        )
+        .unwrap();
         (kernel.launches - 2, visit.samples[0].wall_ns)
     }
 

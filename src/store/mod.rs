@@ -35,8 +35,10 @@ use crate::record::{Counter, Record, Sample};
 use seal::Seal;
 use table::Sum;
 
-/// The version of the file formats that this build writes and reads.
-pub const SCHEMA_VERSION: u64 = 1;
+/// The version of the file formats that this build writes; it reads this one and those before.
+///
+/// Version 2 added `core_share` to the samples.
+pub const SCHEMA_VERSION: u64 = 2;
 
 /// The file that holds the machine's fingerprint and the schema version.
 pub const MACHINE: &str = "machine.json";
@@ -54,7 +56,7 @@ pub const SEAL: &str = "seal.json";
 pub struct Run {
     /// Where it was read from.
     pub folder: PathBuf,
-    /// `machine.json`, whose `schema_version` is the one that this build reads.
+    /// `machine.json`, whose `schema_version` is one that this build reads.
     pub machine: Value,
     /// Every record, in the order of the file.
     pub records: Vec<Record>,
@@ -105,7 +107,7 @@ impl Run {
     pub fn samples(&self) -> Result<Vec<Sample>> {
         let path = self.folder.join(SAMPLES);
         let text = samples::unpack(&path, &read_file(&path)?)?;
-        let (samples, found) = samples::read(&path, &text, &self.records)?;
+        let (samples, found) = samples::read(&path, &text, version(&self.machine), &self.records)?;
         if let Some(seal) = &self.seal {
             seal::check(&path, seal.samples, found)?;
         }
@@ -130,7 +132,12 @@ fn read_file(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(Error::io("read", path))
 }
 
-/// Reads `machine.json` and refuses other schema versions, before anything else is looked at.
+/// The schema version of a run whose `machine.json` was accepted.
+fn version(machine: &Value) -> u64 {
+    machine["schema_version"].as_u64().unwrap_or(SCHEMA_VERSION)
+}
+
+/// Reads `machine.json` and refuses unknown schema versions, before anything else is looked at.
 fn read_machine(folder: &Path) -> Result<Value> {
     let path = folder.join(MACHINE);
     let machine: Value = serde_json::from_slice(&read_file(&path)?).map_err(|error| {
@@ -138,12 +145,12 @@ fn read_machine(folder: &Path) -> Result<Value> {
         Error::format(&path, Some(error.line() as u64), reason)
     })?;
     let reason = match machine.get("schema_version").map(|version| (version, version.as_u64())) {
-        Some((_, Some(SCHEMA_VERSION))) => return Ok(machine),
+        Some((_, Some(1..=SCHEMA_VERSION))) => return Ok(machine),
         Some((_, Some(newer))) if newer > SCHEMA_VERSION => format!(
-            "schema version {newer} is newer than {SCHEMA_VERSION}, the one that this build reads; upgrade scalemark"
+            "schema version {newer} is newer than {SCHEMA_VERSION}, the newest that this build reads; upgrade scalemark"
         ),
         Some((other, _)) => {
-            format!("schema version {other} is unknown; this build reads {SCHEMA_VERSION}")
+            format!("schema version {other} is unknown; this build reads 1 to {SCHEMA_VERSION}")
         }
         None => "it has no schema_version, so that this is not the folder of a run".into(),
     };

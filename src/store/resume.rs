@@ -6,8 +6,8 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::writer::{RunWriter, Tables, Tail};
-use super::{COUNTERS, RECORDS, Run, SAMPLES, SEAL};
-use super::{counters, orphan, read_file, read_machine, records, row, samples, table};
+use super::{COUNTERS, RECORDS, Run, SAMPLES, SCHEMA_VERSION, SEAL};
+use super::{counters, orphan, read_file, read_machine, records, row, samples, table, version};
 use crate::error::{Error, Result};
 use crate::record::Record;
 
@@ -32,7 +32,13 @@ impl RunWriter {
             opened => opened?,
         };
         records.lock(folder)?;
-        read_machine(folder)?;
+        let begun_with = version(&read_machine(folder)?);
+        if begun_with != SCHEMA_VERSION {
+            return Err(Error::Usage(format!(
+                "{} was begun with schema version {begun_with}, and this build writes {SCHEMA_VERSION}; start a new run",
+                folder.display()
+            )));
+        }
         if folder.join(SEAL).exists() {
             // A finished run has no torn end: any fault in it is not of a crash.
             Run::read(folder)?.samples()?;
@@ -121,7 +127,7 @@ fn good_lengths(folder: &Path) -> Result<Option<[u64; 3]>> {
     let samples_len = samples::kept(&path, &packed, &ids)?;
     // Every record keeps all of its samples, or nothing is cut.
     let text = samples::unpack(&path, &packed[..samples_len as usize])?;
-    samples::read(&path, &text, &known)?;
+    samples::read(&path, &text, SCHEMA_VERSION, &known)?;
     Ok(Some([records_len, counters_len, samples_len]))
 }
 

@@ -17,10 +17,26 @@ use crate::error::{Error, Result};
 use crate::record::{Record, Sample};
 
 /// The columns of `samples.csv.gz`; `results/README.md` says what they mean.
-pub const SAMPLE_COLUMNS: &[&str] =
-    &["record_id", "process", "index", "wall_ns", "cpu_ns", "run_queue_ns", "iterations"];
+pub const SAMPLE_COLUMNS: &[&str] = &[
+    "record_id",
+    "process",
+    "index",
+    "wall_ns",
+    "cpu_ns",
+    "run_queue_ns",
+    "iterations",
+    "core_share",
+];
 
-pub(super) const COLUMNS: Columns = Columns { names: SAMPLE_COLUMNS, facts: 7 };
+pub(super) const COLUMNS: Columns = Columns { names: SAMPLE_COLUMNS, facts: 8 };
+
+/// The columns of a run of this schema version: each version added some at the end.
+const fn columns_of(version: u64) -> Columns {
+    match version {
+        1 => Columns { names: SAMPLE_COLUMNS.split_at(7).0, facts: 7 },
+        _ => COLUMNS,
+    }
+}
 
 /// The most text that is unpacked from one file: a small foreign file must not fill the memory.
 const MOST_TEXT: u64 = 1 << 30;
@@ -63,14 +79,20 @@ pub(super) fn unpack(path: &Path, packed: &[u8]) -> Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Reads every sample and checks that `records` have all of theirs.
-pub(super) fn read(path: &Path, text: &[u8], records: &[Record]) -> Result<(Vec<Sample>, Sum)> {
+/// Reads every sample of a run of schema version `version`, and checks that `records` have all of theirs.
+pub(super) fn read(
+    path: &Path,
+    text: &[u8],
+    version: u64,
+    records: &[Record],
+) -> Result<(Vec<Sample>, Sum)> {
+    let columns = columns_of(version);
     let mut tallies: HashMap<u64, Tally> =
         records.iter().map(|record| (record.record_id, Tally::default())).collect();
     let mut samples = Vec::new();
-    let sum = table::read(path, text, &COLUMNS, |place, cells| {
+    let sum = table::read(path, text, &columns, |place, cells| {
         let at = |unfit: Unfit| unfit.at(path, place.line);
-        let sample: Sample = table::typed(path, place.line, cells, &COLUMNS)?;
+        let sample: Sample = table::typed(path, place.line, cells, &columns)?;
         let tally = tallies
             .get_mut(&sample.record_id)
             .ok_or_else(|| at(Unfit::new("record_id", super::orphan(sample.record_id))))?;
@@ -152,6 +174,9 @@ impl Tally {
     fn add(&mut self, sample: &Sample) -> Result<(), Unfit> {
         if sample.iterations == 0 {
             return Err(Unfit::new("iterations", "0; a sample times at least one launch"));
+        }
+        if sample.core_share.is_some_and(|share| !(share > 0.0 && share.is_finite())) {
+            return Err(Unfit::new("core_share", "not a share of a core"));
         }
         self.processes.insert(sample.process);
         if !self.seen.insert((sample.process, sample.index)) {

@@ -237,7 +237,7 @@ impl RunWriter {
         let run = Run::read(&folder)?;
         let path = folder.join(SAMPLES);
         let text = samples::unpack(&path, &read_file(&path)?)?;
-        let (_, samples) = samples::read(&path, &text, &run.records)?;
+        let (_, samples) = samples::read(&path, &text, SCHEMA_VERSION, &run.records)?;
         seal::replace(&path, &samples::member(&text))?;
         tables.records.sync()?;
         tables.counters.sync()?;

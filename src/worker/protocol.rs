@@ -131,8 +131,12 @@ pub struct Visit {
     pub involuntary_switches: u64,
 }
 
+/// From this share of a core on it counts as the measuring thread's own: a neighbour on the core takes about half of it, the
+/// clock's drift a twentieth.
+pub const OWN: f64 = 0.8;
+
 /// One timed batch of launches.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Timed {
     /// Wall time of the batch.
     pub wall_ns: u64,
@@ -142,6 +146,9 @@ pub struct Timed {
     pub run_queue_ns: Option<u64>,
     /// Launches in it.
     pub iterations: u64,
+    /// The share of its core that the measuring thread had to itself: see [`crate::device::core_share`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub core_share: Option<f64>,
 }
 
 impl Timed {
@@ -151,8 +158,13 @@ impl Timed {
     }
 
     /// Whether threads waited for a CPU for more than 1 % of the batch, where the system says.
-    pub fn is_contaminated(&self) -> bool {
+    pub fn waited(&self) -> bool {
         self.run_queue_ns.is_some_and(|wait| wait * 100 > self.wall_ns)
+    }
+
+    /// Whether threads waited, or something else ran on the measuring thread's core, where that can be told.
+    pub fn is_contaminated(&self) -> bool {
+        self.waited() || self.core_share.is_some_and(|share| share < OWN)
     }
 }
 
@@ -174,7 +186,7 @@ mod tests {
         let line = serde_json::to_string(&request).unwrap();
         assert!(!line.contains('\n'));
         assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);
-        let timed = Timed { wall_ns: 10, cpu_ns: None, run_queue_ns: Some(0), iterations: 2 };
+        let timed = Timed { wall_ns: 10, run_queue_ns: Some(0), iterations: 2, ..Timed::default() };
         let reply = Reply::Samples(Visit { samples: vec![timed], ..Visit::default() });
         assert_eq!(
             serde_json::from_str::<Reply>(&serde_json::to_string(&reply).unwrap()).unwrap(),
@@ -193,9 +205,12 @@ mod tests {
 
     #[test]
     fn a_sample_that_waited_in_a_run_queue_is_contaminated() {
-        let timed = |wait| Timed { wall_ns: 1000, cpu_ns: None, run_queue_ns: wait, iterations: 1 };
+        let timed = |wait| Timed { wall_ns: 1000, run_queue_ns: wait, ..Timed::default() };
         assert!(!timed(None).is_contaminated());
         assert!(!timed(Some(10)).is_contaminated());
         assert!(timed(Some(11)).is_contaminated());
+        let shared = |share| Timed { core_share: share, ..timed(Some(0)) };
+        assert!(!shared(None).is_contaminated() && !shared(Some(0.95)).is_contaminated());
+        assert!(shared(Some(0.5)).is_contaminated());
     }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::protocol::{Hello, Reply, Request, VERSION};
 use crate::check;
+use crate::device::core_share::CoreProbe;
 use crate::device::{Device, memory};
 use crate::error::{Error, Result};
 use crate::kernels::peak::anchor::fma_anchor;
@@ -17,6 +18,10 @@ use crate::ops::{Case, Expected, Inputs};
 
 /// Rough length of the warm-up that follows the check of an answer.
 const WARM_UP_NS: u64 = 2_000_000;
+
+/// Launches on operands that are updated in place before they are restored: few enough that their values stay like those
+/// of a training run under way, and enough that large ones, whose restoring takes as long as several launches, need it once.
+const LAUNCHES_A_RESET: usize = 64;
 
 /// Greets, then answers requests until `input` ends or an exit is asked for.
 ///
@@ -50,7 +55,14 @@ pub fn serve(
             .map_err(Error::io("write", "standard output"))
     };
     say(&Reply::Hello(hello))?;
-    let mut worker = Worker { registry, device, clock, held: HashMap::new(), case: None };
+    let mut worker = Worker {
+        registry,
+        device,
+        clock,
+        held: HashMap::new(),
+        case: None,
+        core: CoreProbe::default(),
+    };
     for line in input.lines() {
         let line = line.map_err(Error::io("read", "standard input"))?;
         let request = serde_json::from_str(&line)
@@ -70,11 +82,14 @@ struct Worker<'d> {
     held: HashMap<u64, Held<'d>>,
     /// Operands and answer of the last case: the kernels of a case come one after another.
     case: Option<Shared>,
+    core: CoreProbe,
 }
 
 struct Held<'d> {
     prepared: Box<dyn Prepared + 'd>,
     slot: usize,
+    /// `slot` when the operands were last restored.
+    reset_at: usize,
     /// The shortest launch so far.
     shortest_ns: f64,
     updates_in_place: bool,
@@ -166,7 +181,10 @@ impl<'d> Worker<'d> {
             counters,
         };
         let updates_in_place = case.operands().iter().any(|spec| spec.in_out);
-        self.held.insert(handle, Held { prepared, slot, shortest_ns: launch_ns, updates_in_place });
+        self.held.insert(
+            handle,
+            Held { prepared, slot, reset_at: 0, shortest_ns: launch_ns, updates_in_place },
+        );
         Ok(reply)
     }
 
@@ -176,8 +194,10 @@ impl<'d> Worker<'d> {
             .held
             .get_mut(&handle)
             .ok_or_else(|| Error::Worker(format!("there is no prepared kernel number {handle}")))?;
-        if held.updates_in_place {
+        let coming = (iterations as usize).saturating_mul(count) + visit::MOST_WARM_UPS;
+        if held.updates_in_place && held.slot - held.reset_at + coming > LAUNCHES_A_RESET {
             held.prepared.reset()?;
+            held.reset_at = held.slot;
         }
         let (work, time) = fma_anchor(&isa);
         let mut visit = visit::take(
@@ -187,6 +207,7 @@ impl<'d> Worker<'d> {
             iterations,
             count,
             &mut held.shortest_ns,
+            &mut self.core,
         )?;
         visit.anchor = Some((work / time).0);
         Ok(Reply::Samples(visit))

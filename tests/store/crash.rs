@@ -137,7 +137,7 @@ fn a_folder_that_cannot_be_written_or_holds_no_run_is_one_error() {
     assert!(error.contains("is not empty"), "{error}");
     let error = RunWriter::resume(dir.path()).unwrap_err().to_string();
     assert!(error.contains("holds no run to resume"), "{error}");
-    let other = serde_json::json!({ "schema_version": 2 });
+    let other = serde_json::json!({ "schema_version": 99 });
     for machine in [serde_json::json!([1]), other] {
         assert!(RunWriter::create_at(&dir.path().join("new"), &machine).is_err());
         assert!(!dir.path().join("new").exists());

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use scalemark::Error;
-use scalemark::store::{RECORD_COLUMNS, Run};
+use scalemark::store::{RECORD_COLUMNS, Run, RunWriter};
 
 use crate::strategy::entries;
 use crate::{contents, four, run_of_four, write};
@@ -90,6 +90,20 @@ fn a_case_that_is_recorded_twice_is_refused() {
 }
 
 #[test]
+fn a_run_of_the_first_schema_is_read_and_not_written_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("results/runs/20261124T015313Z-epyc-zen4-7412ed063a");
+    for file in ["machine.json", "records.csv", "counters.csv", "samples.csv.gz", "seal.json"] {
+        fs::copy(run.join(file), folder.path().join(file)).unwrap();
+    }
+    let samples = Run::read(folder.path()).unwrap().samples().unwrap();
+    assert!(samples.len() > 1000 && samples.iter().all(|sample| sample.core_share.is_none()));
+    let error = RunWriter::resume(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("schema version 1") && error.contains("start a new run"), "{error}");
+}
+
+#[test]
 fn a_run_of_a_newer_schema_says_which_version_it_has_and_what_to_do() {
     let (_dir, folder) = run_of_four(true);
     // A newer version may have any columns: the version is looked at first.
@@ -97,7 +111,7 @@ fn a_run_of_a_newer_schema_says_which_version_it_has_and_what_to_do() {
     for (machine, message) in [
         (
             r#"{"schema_version": 7}"#,
-            "schema version 7 is newer than 1, the one that this build reads; upgrade",
+            "schema version 7 is newer than 2, the newest that this build reads; upgrade",
         ),
         (r#"{"schema_version": 0}"#, "schema version 0 is unknown"),
         (r#"{"schema_version": "1"}"#, "schema version \"1\" is unknown"),
@@ -108,7 +122,7 @@ fn a_run_of_a_newer_schema_says_which_version_it_has_and_what_to_do() {
         fs::write(folder.join("machine.json"), machine).unwrap();
         let error = Run::read(&folder).unwrap_err().to_string();
         assert!(error.contains("machine.json") && error.contains(message), "{machine}: {error}");
-        assert!(scalemark::store::RunWriter::resume(&folder).is_err());
+        assert!(RunWriter::resume(&folder).is_err());
     }
     fs::remove_file(folder.join("machine.json")).unwrap();
     assert!(matches!(Run::read(&folder), Err(Error::Io { .. })));
@@ -172,14 +186,15 @@ fn samples_that_are_cut_off_damaged_or_of_another_run_are_refused() {
         out.write_all(text.as_bytes()).unwrap();
         out.finish().unwrap()
     };
-    let header = "record_id,process,index,wall_ns,cpu_ns,run_queue_ns,iterations\n";
+    let header = "record_id,process,index,wall_ns,cpu_ns,run_queue_ns,iterations,core_share\n";
     for (rows, message) in [
         ("", "record 1 (matmul/simd): 0 samples where the record was computed from 12"),
-        ("77,0,0,1,,,1\n", "samples.csv.gz:2: record_id: 77 is not in records.csv"),
-        ("1,0,0,1,,,0\n", "samples.csv.gz:2: iterations: 0"),
-        ("1,0,0,1,,,1\n1,0,0,1,,,1\n", "samples.csv.gz:3: index: sample 0 of process 0"),
-        ("1,0,0,1.5,,,1\n", "samples.csv.gz:2: wall_ns: `1.5`"),
-        ("1,0,0,1,,,1", "samples.csv.gz:2: cut off"),
+        ("77,0,0,1,,,1,\n", "samples.csv.gz:2: record_id: 77 is not in records.csv"),
+        ("1,0,0,1,,,0,\n", "samples.csv.gz:2: iterations: 0"),
+        ("1,0,0,1,,,1,\n1,0,0,1,,,1,\n", "samples.csv.gz:3: index: sample 0 of process 0"),
+        ("1,0,0,1.5,,,1,\n", "samples.csv.gz:2: wall_ns: `1.5`"),
+        ("1,0,0,1,,,1,\n1,0,0,1,,,1,-1\n", "samples.csv.gz:3: core_share: not a share"),
+        ("1,0,0,1,,,1,\n1,0,1,1,,,1", "samples.csv.gz:3: cut off"),
     ] {
         fs::write(&path, gz(&format!("{header}{rows}"))).unwrap();
         assert!(samples().contains(message), "{message}: {}", samples());
@@ -338,7 +353,7 @@ proptest! {
             files.into_iter().map(|f| (f.clone(), fs::read(f).unwrap())).collect::<Vec<_>>()
         };
         let before = snapshot();
-        match scalemark::store::RunWriter::resume(&folder) {
+        match RunWriter::resume(&folder) {
             Err(_) => prop_assert!(snapshot() == before, "a failed resume changed a file"),
             Ok((writer, records)) => {
                 prop_assert_eq!(Run::read(&folder).unwrap().records.len(), records.len());

@@ -186,6 +186,7 @@ pub fn samples_of(record: &Record, seed: u64) -> Vec<Sample> {
         wall_ns: seed.wrapping_mul(2_862_933_555_777_941_757).wrapping_add(i as u64) >> 20,
         cpu_ns: (seed & 1 == 0).then_some(seed >> 8),
         run_queue_ns: (seed & 2 == 0).then_some(i as u64 % 3),
+        core_share: (seed & 4 == 0).then_some(0.5 + i as f64 / 64.0),
         iterations: 1 + i as u64,
     };
     (0..timing.samples).map(sample).collect()

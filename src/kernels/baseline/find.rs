@@ -1,6 +1,7 @@
 //! Where a BLAS library is on this machine, without loading it.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 
 /// A library that may be on the machine.
@@ -65,10 +66,18 @@ fn python_prefixes() -> &'static [PathBuf] {
         let on_path = std::env::var_os("PATH").and_then(|path| {
             let mut bins = std::env::split_paths(&path);
             let python = bins.find_map(|bin| bin.join("python3").canonicalize().ok())?;
-            Some(python.parent()?.parent()?.to_owned())
+            let bin = python.parent()?;
+            // A version manager's stand-in lies in no environment: only running it tells which one it stands for.
+            if bin.file_name()? == "bin" { Some(bin.parent()?.to_owned()) } else { asked(&python) }
         });
         variables.chain(on_path).flat_map(|prefix| site_packages(&prefix)).collect()
     })
+}
+
+/// The prefix of a Python's environment, from its own mouth.
+fn asked(python: &Path) -> Option<PathBuf> {
+    let out = Command::new(python).args(["-c", "import sys; print(sys.prefix)"]).output().ok()?;
+    out.status.success().then(|| PathBuf::from(String::from_utf8_lossy(&out.stdout).trim()))
 }
 
 fn site_packages(prefix: &Path) -> Vec<PathBuf> {
@@ -92,5 +101,21 @@ mod tests {
         let folders = site_packages(prefix.path());
         assert!(folders.contains(&site));
         assert!(folders.contains(&prefix.path().join("lib")));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_stand_in_for_python_is_asked_where_its_environment_is() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let python = folder.path().join("python3");
+        let write = |script: &str| {
+            std::fs::write(&python, script).unwrap();
+            std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        write("#!/bin/sh\necho /opt/some/env\n");
+        assert_eq!(asked(&python), Some(PathBuf::from("/opt/some/env")));
+        write("#!/bin/sh\nexit 1\n");
+        assert_eq!(asked(&python), None);
     }
 }

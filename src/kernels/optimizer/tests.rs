@@ -62,7 +62,7 @@ fn every_kernel_does_every_rule_at_every_length_and_thread_count() {
                         let expected = case.expected(&case.inputs(11), 1);
                         let mut prepared = prepare(*kernel, &device, &case);
                         prepared.launch(0).unwrap();
-                        let outputs = prepared.outputs().unwrap();
+                        let outputs = prepared.outputs().unwrap().into_owned();
                         let deviation = deviation(&expected, &outputs);
                         assert!(
                             deviation <= expected.tolerance,
@@ -85,7 +85,7 @@ fn a_long_update_over_several_threads_is_right_at_its_sampled_entries() {
             for kernel in ROWS {
                 let mut prepared = prepare(*kernel, &device, &case);
                 prepared.launch(0).unwrap();
-                let outputs = prepared.outputs().unwrap();
+                let outputs = prepared.outputs().unwrap().into_owned();
                 for part in &expected.parts {
                     let tensor = outputs.iter().find(|t| t.spec.role == part.role).unwrap();
                     let entries = part.entries.as_ref().unwrap();
@@ -110,7 +110,7 @@ fn many_launches_in_a_row_stay_finite_and_normal() {
                 for slot in 0..10_000 {
                     prepared.launch(slot).unwrap();
                 }
-                for tensor in prepared.outputs().unwrap() {
+                for tensor in prepared.outputs().unwrap().into_owned() {
                     for x in tensor.to_f64() {
                         let normal = x == 0.0 || (x as f32).is_normal();
                         assert!(normal, "{} {} {:?}: {x}", kernel.id(), rule.name(), tensor.spec);
@@ -129,17 +129,18 @@ fn a_reset_restores_every_vector() {
             let inputs = case.inputs(11);
             let mut prepared = prepare(*kernel, &device, &case);
             prepared.launch(0).unwrap();
-            let once = prepared.outputs().unwrap();
+            let once = prepared.outputs().unwrap().into_owned();
             prepared.launch(0).unwrap();
-            let twice = prepared.outputs().unwrap();
+            let twice = prepared.outputs().unwrap().into_owned();
             prepared.reset().unwrap();
-            for ((tensor, once), twice) in prepared.outputs().unwrap().iter().zip(&once).zip(&twice)
+            for ((tensor, once), twice) in
+                prepared.outputs().unwrap().into_owned().iter().zip(&once).zip(&twice)
             {
                 assert_eq!(*tensor.bytes, *inputs.get(tensor.spec.role).bytes);
                 assert_ne!(*once.bytes, *twice.bytes);
             }
             prepared.launch(0).unwrap();
-            for (again, once) in prepared.outputs().unwrap().iter().zip(&once) {
+            for (again, once) in prepared.outputs().unwrap().into_owned().iter().zip(&once) {
                 assert_eq!(*again.bytes, *once.bytes);
             }
         }
@@ -157,7 +158,7 @@ fn portable_and_vector_paths_agree() {
             .map(|(_, device)| {
                 let mut prepared = prepare(*simd, device, &case);
                 prepared.launch(0).unwrap();
-                prepared.outputs().unwrap()
+                prepared.outputs().unwrap().into_owned()
             })
             .collect();
         for other in &answers[1..] {
@@ -178,7 +179,7 @@ fn an_elements_answer_does_not_depend_on_where_it_stands() {
     let outputs = |params| {
         let mut prepared = prepare(*simd, device, &case(Rule::Adamw, params, Precision::F32, 1));
         prepared.launch(0).unwrap();
-        prepared.outputs().unwrap()
+        prepared.outputs().unwrap().into_owned()
     };
     for (short, long) in outputs(1009).iter().zip(&outputs(1024)) {
         assert_eq!(short.as_ref::<f32>(), &long.as_ref::<f32>()[..1009]);

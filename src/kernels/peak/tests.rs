@@ -130,7 +130,7 @@ fn updates_stay_bounded_over_many_launches() {
             for slot in 0..10_000 {
                 prepared.launch(slot).unwrap();
             }
-            for tensor in prepared.outputs().unwrap() {
+            for tensor in prepared.outputs().unwrap().into_owned() {
                 for (x, g) in tensor.to_f64().iter().zip(inputs.tensors[0].to_f64()) {
                     assert!((x - 2.0 * g).abs() <= 1e-6 * g.abs(), "{x} is not twice {g}");
                     assert!(*x == 0.0 || (*x as f32).is_normal());

@@ -51,8 +51,12 @@ impl Crew for Scripted<'_> {
         }
         let launch = (self.launch)(&job.kernel, process);
         self.now.set(self.now.get() + launch * iterations * count as u64);
-        let timed =
-            Timed { wall_ns: launch * iterations, cpu_ns: None, run_queue_ns: Some(0), iterations };
+        let timed = Timed {
+            wall_ns: launch * iterations,
+            run_queue_ns: Some(0),
+            iterations,
+            ..Timed::default()
+        };
         Ok(Visit { samples: vec![timed; count], ..Visit::default() })
     }
 
@@ -188,7 +192,8 @@ fn an_interrupt_keeps_what_was_measured_and_nothing_else() {
 fn a_burst_of_disturbance_does_not_move_the_level() {
     let job = &jobs(&[("a", "own")])[0];
     let mut track = Track::new(job);
-    let timed = |ns| Timed { wall_ns: ns, cpu_ns: None, run_queue_ns: Some(0), iterations: 1 };
+    let timed =
+        |ns| Timed { wall_ns: ns, run_queue_ns: Some(0), iterations: 1, ..Timed::default() };
     let process = |slow: usize| (0..8).map(|i| timed(if i < slow { 1300 } else { 1000 })).collect();
     track.samples = vec![process(0), process(4), process(5)];
     let timing = track.timing(&GOAL.stopping()).unwrap();
@@ -200,8 +205,12 @@ fn a_burst_of_disturbance_does_not_move_the_level() {
 fn samples_that_waited_for_a_cpu_are_kept_but_left_out_of_the_level() {
     let job = &jobs(&[("a", "own")])[0];
     let mut track = Track::new(job);
-    let timed =
-        |ns, wait| Timed { wall_ns: ns, cpu_ns: None, run_queue_ns: Some(wait), iterations: 1 };
+    let timed = |ns, wait| Timed {
+        wall_ns: ns,
+        run_queue_ns: Some(wait),
+        iterations: 1,
+        ..Timed::default()
+    };
     track.samples = vec![vec![timed(1000, 0), timed(1000, 0), timed(5000, 4000)]; 3];
     let timing = track.timing(&GOAL.stopping()).unwrap();
     assert!((timing.median.0 - 1000.0).abs() < 1e-6 && timing.samples == 9, "{timing:?}");
