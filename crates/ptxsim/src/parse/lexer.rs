@@ -59,6 +59,12 @@ pub(crate) fn lex(text: &str) -> Result<Vec<(Token<'_>, u32)>> {
                     }
                     at += 2;
                 }
+                // Directives may follow each other without a space: `.reg.b32`.
+                if bytes[start] == b'.'
+                    && let Some(len) = text[start + 1..at].find('.')
+                {
+                    at = start + 1 + len;
+                }
                 tokens.push((Token::Word(&text[start..at]), line));
             }
             b if b.is_ascii() => {

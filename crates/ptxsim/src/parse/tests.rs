@@ -37,7 +37,7 @@ fn variables_carry_space_alignment_shape_and_initial_values() {
         ".extern .shared .align 16 .b8 tile[];\n\
          .visible .const .align 4 .f32 w[3] = {0f3F800000, 1.5, -2};\n\
          .global .align 8 .u64 table[2] = {generic(w), w+4};\n\
-         .global .v2 .f32 m[2][3], n;",
+         .global.v2.f32 m[2][3], n;",
     );
     let [tile, w, table, m, n] = &module.variables[..] else { panic!("{module:?}") };
     assert_eq!((tile.linkage, tile.space, tile.align), (Linkage::Extern, Space::Shared, 16));
