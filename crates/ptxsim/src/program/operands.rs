@@ -210,11 +210,20 @@ impl Lowering<'_, '_> {
         self.builder.constant64(Fill::Value(value))
     }
 
+    /// Whether this module has the body of function `name`.
+    pub fn is_defined(&self, name: &str) -> bool {
+        let found = self.builder.scopes.find(name);
+        matches!(found, Some(Symbol::Function(index)) if self.builder.module.functions[*index].body.is_some())
+    }
+
     /// The device function `name` by its index in the program, resolved together with the entry.
     pub fn function(&mut self, name: &str) -> Result<usize> {
         match self.builder.scopes.find(name) {
             Some(Symbol::Function(index)) => {
                 let index = *index;
+                if !self.is_defined(name) {
+                    return Err(self.unsupported(format!("the body of {name} is elsewhere")));
+                }
                 self.builder.function(index)
             }
             _ => Err(self.unsupported(format!("there is no function {name}"))),
