@@ -182,7 +182,7 @@ impl Machine<'_> {
                 };
                 left = left.saturating_sub(1);
                 self.executed += 1;
-                self.count.instruction(group.pc, group.lanes, mask);
+                self.count.instruction(group.pc, mask);
                 if checked {
                     self.check
                         .instruction(*place, &program.info[group.pc as usize], mask, warp)
@@ -224,6 +224,9 @@ impl Machine<'_> {
                         }
                         Flow::Wait(wait) | Flow::WaitThen(wait) => {
                             let then = matches!(flow, Flow::WaitThen(_));
+                            if !then {
+                                self.count.again(group.pc, mask);
+                            }
                             warp.groups.push(Group { wait: Some(wait), then, ..group });
                             continue 'pick;
                         }

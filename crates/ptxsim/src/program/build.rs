@@ -272,6 +272,7 @@ impl<'m> Builder<'m> {
             line: instruction.line,
             location: instruction.location,
             class: count::classify(instruction, &op),
+            operations: count::operations(instruction),
             reads: reads.into(),
             writes: writes.into(),
         });

@@ -58,6 +58,8 @@ pub(crate) struct Info {
     pub location: Location,
     /// How it is counted.
     pub class: Class,
+    /// Floating-point operations of one lane.
+    pub operations: u64,
     /// Registers that it reads, its guard's among them; constant rows are left out.
     pub reads: Box<[Reg]>,
     /// Registers that it writes.

@@ -1,6 +1,7 @@
 //! The engine, instruction by instruction: short PTX texts, and what each lane must hold afterwards.
 
 mod control;
+mod counters;
 mod memory;
 mod misc;
 mod scalar;
