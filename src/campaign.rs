@@ -36,8 +36,7 @@ pub struct Peaks {
 impl Peaks {
     /// Takes note of a measured probe; the best kernel of a kind counts.
     pub fn learn(&mut self, record: &Record) {
-        let (Problem::Peak(probe), Some(flops), Some(bytes)) =
-            (record.case.problem, record.flop_rate(), record.byte_rate())
+        let (Problem::Peak(probe), Some((flops, bytes))) = (record.case.problem, record.reached())
         else {
             return;
         };

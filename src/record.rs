@@ -167,6 +167,13 @@ impl Record {
         self.timing().map(|t| self.case.cost().bytes / t.median)
     }
 
+    /// What a probe of the machine was seen to reach: its rates in its fastest sample. A disturbance only ever takes from a
+    /// probe, and a roof that was measured too low lets everything else look too good.
+    pub fn reached(&self) -> Option<(FlopRate, ByteRate)> {
+        let cost = self.case.cost();
+        self.timing().map(|t| (cost.flops / t.min, cost.bytes / t.min))
+    }
+
     /// The time that the nearer of the two roofs allows over the time taken: 1 is the machine's limit.
     pub fn share_of_peak(&self) -> Option<f64> {
         let cost = self.case.cost();

@@ -6,7 +6,7 @@ use super::compare::{Shape, geomean, median, shapes};
 use super::findings::{is_above_peak, percent, stretch};
 use super::group::{Group, groups, rate, short, threads};
 use super::sweep::sweeps;
-use crate::ops::{Case, Family};
+use crate::ops::{Case, Family, ProbeKind, Problem};
 use crate::record::{Outcome, Record};
 
 /// A cell's text, safe within a table: no pipes, no line breaks, no markup.
@@ -98,10 +98,7 @@ pub fn peaks_table(records: &[Record]) -> Option<String> {
         let kind = record.case.sizes();
         let kind = kind.split('/').next().unwrap_or_default();
         let key = format!("{kind} {} {}", record.case.precision, record.case.threads);
-        let speed = |r: &Record| {
-            let flops = r.flop_rate().map_or(0.0, |f| f.0);
-            flops.max(r.byte_rate().map_or(0.0, |b| b.0))
-        };
+        let speed = |r: &Record| r.reached().map_or(0.0, |(flops, bytes)| flops.0.max(bytes.0));
         if speed(record) <= 0.0 {
             continue;
         }
@@ -112,7 +109,11 @@ pub fn peaks_table(records: &[Record]) -> Option<String> {
         }
     }
     let row = |(_, record): &(String, &Record)| {
-        let rate = rate(record);
+        // A probe of arithmetic moves nothing that counts, a probe of memory computes nothing that does.
+        let rate = record.reached().map(|(flops, bytes)| match record.case.problem {
+            Problem::Peak(probe) if probe.kind == ProbeKind::Fma => flops.to_string(),
+            _ => bytes.to_string(),
+        });
         let sizes = record.case.sizes();
         vec![
             cell(sizes.split('/').next().unwrap_or_default()),
@@ -123,7 +124,7 @@ pub fn peaks_table(records: &[Record]) -> Option<String> {
         ]
     };
     let rows: Vec<Vec<String>> = best.iter().map(row).collect();
-    (!rows.is_empty()).then(|| table(&["limit", "dtype", "threads ", "measured ", "kernel"], &rows))
+    (!rows.is_empty()).then(|| table(&["limit", "dtype", "threads ", "reached ", "kernel"], &rows))
 }
 
 /// The fitted law of every kernel on every sweep.
