@@ -1,10 +1,12 @@
 //! The engine, instruction by instruction: short PTX texts, and what each lane must hold afterwards.
 
+mod barrier;
 mod control;
 mod counters;
 mod memory;
 mod misc;
 mod scalar;
+mod warp;
 
 use ptxsim::{Argument, Error, Finding, Kind, Launch, Memory, Module, Options, Report};
 
