@@ -184,9 +184,13 @@ impl Machine<'_> {
                 self.executed += 1;
                 self.count.instruction(group.pc, mask);
                 if checked {
-                    self.check
-                        .instruction(*place, &program.info[group.pc as usize], mask, warp)
-                        .map_err(|f| (mask, f))?;
+                    let info = &program.info[group.pc as usize];
+                    let undefined =
+                        self.check.instruction(*place, info, instruction.guard, group.lanes, mask);
+                    if undefined != 0 {
+                        let message = "it uses a register that was never written";
+                        self.report(*place, Kind::UninitializedRegister, undefined, message.into());
+                    }
                 }
                 let flow = if mask == 0 {
                     Flow::Next

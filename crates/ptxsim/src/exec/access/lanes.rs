@@ -82,6 +82,10 @@ impl Context<'_, '_> {
         let mut rest = mask;
         while rest != 0 {
             let (region, offsets, now) = self.admit::<N>(request, addresses, rest)?;
+            let shared = matches!(region, Region::Global(_) | Region::Shared(_));
+            if self.machine.options.checks.races && shared {
+                self.machine.collide(self.place, &offsets, now, values);
+            }
             self.store(region, &offsets, now, values);
             rest &= !now;
         }

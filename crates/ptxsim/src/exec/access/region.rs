@@ -111,8 +111,7 @@ impl Machine<'_> {
         }
         if self.check.is_on() {
             self.uninitialized(place, access);
-            let executed = self.executed;
-            self.check.access(place, access, executed)?;
+            self.look(place, access);
         }
         self.count.access(place, access);
         Ok(())

@@ -154,8 +154,7 @@ pub(super) fn look(op: &Multiply, context: &mut Context, a: u64, b: u64) -> Resu
         for batch in at.chunks(32) {
             let (offsets, lanes) = rows(batch);
             let access = Access { request: &READ, region, bytes: 16, lanes, offsets: &offsets };
-            let (place, time) = (context.place, context.machine.executed);
-            context.machine.check.access(place, &access, time)?;
+            context.machine.look(context.place, &access);
         }
     }
     Ok(())

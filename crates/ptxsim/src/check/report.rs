@@ -1,0 +1,79 @@
+//! From conflicts to findings with the other party's place.
+
+use super::Conflict;
+use crate::error::Kind;
+use crate::exec::access::Region;
+use crate::exec::{Access, AccessKind, Machine, Place, lanes};
+
+impl Machine<'_> {
+    /// Tells the checker of an access, and reports what it finds.
+    pub(crate) fn look(&mut self, place: Place, access: &Access) {
+        let Some(conflict) = self.check.access(place, access) else { return };
+        let verb = match access.request.kind {
+            AccessKind::Read => "reads",
+            AccessKind::Write => "writes",
+            AccessKind::Atomic => "atomically changes",
+        };
+        let what = match access.region {
+            Region::Global(index) => self.memory.allocation(index).name.clone(),
+            Region::Shared(rank) => format!("shared memory of block {rank} of the cluster"),
+            Region::Local | Region::Param => return,
+        };
+        let there = &self.program.info[conflict.pc as usize];
+        let warps = self.shape.block.iter().product::<u32>().div_ceil(32);
+        let blocks: u32 = self.shape.cluster.iter().product();
+        let number = conflict.warp / warps;
+        let id = self.clusters[(number / blocks) as usize].blocks[(number % blocks) as usize].id;
+        let other = if conflict.wrote { "written" } else { "read" };
+        let why = match conflict.kind {
+            Kind::MissingProxyFence => "with no fence.proxy.async between the two",
+            _ => "with nothing that orders the two",
+        };
+        let message = format!(
+            "it {verb} byte {} of {what}, {other} by block ({}, {}, {}) warp {} lanes {:#010x} at PTX line {} (CUDA line {}, `{}`), {why}",
+            conflict.offset,
+            id[0],
+            id[1],
+            id[2],
+            conflict.warp % warps,
+            conflict.other_lanes,
+            there.line,
+            there.location.line,
+            there.text
+        );
+        self.report(place, conflict.kind, conflict.lanes, message);
+    }
+
+    /// Reports lanes of one instruction that write different values to one byte.
+    #[inline]
+    pub(crate) fn collide<const N: usize>(
+        &mut self,
+        place: Place,
+        offsets: &[u64; 32],
+        mask: u32,
+        values: &[[u8; N]; 32],
+    ) {
+        let mut last = None;
+        let rising = lanes(mask).all(|lane| {
+            let free = last.is_none_or(|end| offsets[lane] >= end);
+            last = Some(offsets[lane] + N as u64);
+            free
+        });
+        if rising {
+            return;
+        }
+        for a in lanes(mask) {
+            for b in lanes(mask & !(((1u64 << (a + 1)) - 1) as u32)) {
+                // Accesses are aligned to their size: they overlap whole or not at all.
+                if offsets[a] == offsets[b] && values[a] != values[b] {
+                    let message = format!(
+                        "lanes {a} and {b} write different values to byte {} with one instruction",
+                        offsets[a]
+                    );
+                    self.report(place, Kind::Race, 1 << a | 1 << b, message);
+                    return;
+                }
+            }
+        }
+    }
+}
