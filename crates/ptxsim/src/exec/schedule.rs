@@ -49,7 +49,7 @@ impl Machine<'_> {
                 did |= ran != Ran::Nothing;
                 spins |= ran == Ran::All;
                 if !self.options.late {
-                    self.complete_some()?;
+                    did |= self.complete_some()?;
                 }
                 if before > 0 && self.clusters[place.cluster].running == 0 {
                     ended = true;
@@ -91,12 +91,14 @@ impl Machine<'_> {
         order
     }
 
-    fn complete_some(&mut self) -> Result<(), Box<Finding>> {
+    /// Ends posted work by chance; whether it did, for somebody may have waited for it.
+    fn complete_some(&mut self) -> Result<bool, Box<Finding>> {
+        let before = self.pending.len();
         while !self.pending.is_empty() && self.random.below(4) == 0 {
             let at = self.random.below(self.pending.len() as u64) as usize;
             self.complete_pending(at)?;
         }
-        Ok(())
+        Ok(self.pending.len() < before)
     }
 
     fn complete_pending(&mut self, at: usize) -> Result<(), Box<Finding>> {
