@@ -4,6 +4,7 @@ use crate::check::Checks;
 use crate::count::Counters;
 use crate::error::Finding;
 use crate::memory::Pointer;
+use crate::tensor::map::TensorMap;
 
 /// A kernel launch.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +43,12 @@ arguments!(u8, i8, u16, i16, u32, i32, u64, i64, f32, f64);
 impl From<Pointer> for Argument {
     fn from(value: Pointer) -> Argument {
         Argument::from(value.0)
+    }
+}
+
+impl From<TensorMap> for Argument {
+    fn from(map: TensorMap) -> Argument {
+        Argument(map.image().to_vec())
     }
 }
 

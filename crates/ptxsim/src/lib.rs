@@ -65,3 +65,4 @@ pub use exec::run;
 pub use launch::{Argument, Launch, Options, Report};
 pub use memory::{Memory, Pointer};
 pub use module::Module;
+pub use tensor::map::TensorMap;

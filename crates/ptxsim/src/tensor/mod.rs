@@ -5,6 +5,7 @@ pub mod element;
 pub mod form;
 pub mod fragment;
 pub mod group;
+pub mod map;
 pub mod product;
 pub mod swizzle;
 pub mod tile;

@@ -1,0 +1,269 @@
+//! Bulk work: starting it, and ending it.
+
+use super::{Copy, Load, Store, Tensor};
+use crate::error::{Fault, Kind};
+use crate::exec::access::SHARED_WINDOW;
+use crate::exec::{self, AccessKind, Context, Machine, Place, Request, lanes};
+use crate::family::mbarrier::{self, Target};
+use crate::program::{Address, R32, Space};
+use crate::tensor::map::TensorMap;
+
+const READ_MAP: Request = Request::new(Space::Generic, AccessKind::Read);
+const READ_GLOBAL: Request = Request::new(Space::Global, AccessKind::Read).asynchronous();
+const WRITE_GLOBAL: Request = Request::new(Space::Global, AccessKind::Write).asynchronous();
+const READ_SHARED: Request = Request::new(Space::Cluster, AccessKind::Read).asynchronous();
+const WRITE_SHARED: Request = Request::new(Space::Cluster, AccessKind::Write).asynchronous();
+
+/// Work that ends later. The lane that started it comes with it.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// A tile into shared memory: to the same offset of blocks of the cluster.
+    Load(u32, Box<(TensorMap, [i32; 5])>, Delivery),
+    /// A tile out of shared memory, from this address.
+    Store(u32, Box<(TensorMap, [i32; 5])>, u32),
+    /// Bytes into shared memory.
+    Copy(u32, (Space, u64), u32, Delivery),
+    /// Bytes out of shared memory: from, to, how many.
+    CopyOut(u32, u64, u64, u32),
+}
+
+/// Where what is loaded goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Delivery {
+    /// Ranks, one bit each.
+    blocks: u32,
+    /// Offset in shared memory.
+    offset: u32,
+    /// Offset of each destination's own mbarrier.
+    barrier: u32,
+}
+
+/// What a store has read: pieces of it go to addresses of global memory.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    lane: u32,
+    bytes: Vec<u8>,
+    parts: Vec<(usize, u64, usize)>,
+}
+
+fn undefined(message: String) -> Fault {
+    Fault::new(Kind::Undefined, message)
+}
+
+/// An address of shared memory, given in that space or by a generic address.
+fn in_shared(address: u64, aligned: u32, what: &str) -> Result<u32, Fault> {
+    let offset =
+        if address >> 60 == SHARED_WINDOW >> 60 { address - SHARED_WINDOW } else { address };
+    if offset >> 32 != 0 {
+        let message = format!("{what} at {address:#x} is not in shared memory");
+        return Err(Fault::new(Kind::OutOfBounds, message));
+    }
+    if offset as u32 % aligned != 0 {
+        let message = format!("{what} at {offset:#x} is no multiple of {aligned}");
+        return Err(Fault::new(Kind::Misaligned, message));
+    }
+    Ok(offset as u32)
+}
+
+fn value(context: &Context, address: &Address, lane: usize) -> u64 {
+    context.warp.registers.addresses(address)[lane]
+}
+
+fn find_tensor(
+    tensor: &Tensor,
+    context: &mut Context,
+    lane: usize,
+) -> Result<Box<(TensorMap, [i32; 5])>, Fault> {
+    let address = value(context, &tensor.map, lane);
+    if !address.is_multiple_of(64) {
+        let message = format!("the tensor map at {address:#x} is no multiple of 64");
+        return Err(Fault::new(Kind::Misaligned, message));
+    }
+    let mut image = [0; 128];
+    context.machine.read_bytes(context.place, &READ_MAP, lane as u32, address, &mut image)?;
+    let Some(map) = TensorMap::decode(&image) else {
+        return Err(Fault::new(Kind::Invalid, format!("there is no tensor map at {address:#x}")));
+    };
+    if map.rank != tensor.at.len() {
+        let (rank, given) = (map.rank, tensor.at.len());
+        let message = format!("the tensor map has {rank} dimensions, the instruction {given}");
+        return Err(Fault::new(Kind::Invalid, message));
+    }
+    let mut at = [0; 5];
+    for (at, row) in at.iter_mut().zip(&tensor.at) {
+        *at = context.warp.registers.get32(*row)[lane] as i32;
+    }
+    Ok(Box::new((map, at)))
+}
+
+/// Where a load to `to` goes; a multicast has a mask of blocks.
+fn deliver(
+    context: &mut Context,
+    lane: usize,
+    to: u32,
+    barrier: &Address,
+    multicast: Option<R32>,
+) -> Result<Delivery, Fault> {
+    let barrier = in_shared(value(context, barrier, lane), 8, "the mbarrier")?;
+    let barrier = Target::new(barrier);
+    let rank = to >> 24;
+    let count = context.cluster().blocks.len() as u32;
+    let blocks = match multicast {
+        None => 1u32.checked_shl(rank).unwrap_or(0),
+        Some(row) => context.warp.registers.get32(row)[lane] & 0xffff,
+    };
+    if blocks == 0 || blocks >> count != 0 {
+        let message = format!("blocks {blocks:#x} of a cluster of {count} are to get the copy");
+        return Err(undefined(message));
+    }
+    // A multicast tells the mbarrier of each destination.
+    if multicast.is_none() && barrier.rank as u32 != rank {
+        let message =
+            format!("the mbarrier is of block {}, the destination of block {rank}", barrier.rank);
+        return Err(undefined(message));
+    }
+    Ok(Delivery { blocks, offset: to & 0xff_ffff, barrier: barrier.offset })
+}
+
+/// Starts loads by a tensor map.
+pub(super) fn load(op: &Load, context: &mut Context, mask: u32) -> Result<(), Fault> {
+    for lane in lanes(mask) {
+        let at = |fault: Fault| fault.lanes(1 << lane);
+        let tensor = find_tensor(&op.tensor, context, lane).map_err(at)?;
+        let to = in_shared(value(context, &op.to, lane), 128, "the destination").map_err(at)?;
+        if op.own && to >> 24 != context.place.block as u32 {
+            return Err(at(undefined("the destination is of another block".into())));
+        }
+        let delivery = deliver(context, lane, to, &op.barrier, op.blocks).map_err(at)?;
+        let work = Work::Load(lane as u32, tensor, delivery);
+        context.machine.post(context.place, exec::Work::Bulk(work));
+    }
+    Ok(())
+}
+
+/// Starts stores by a tensor map.
+pub(super) fn store(op: &Store, context: &mut Context, mask: u32) -> Result<(), Fault> {
+    for lane in lanes(mask) {
+        let at = |fault: Fault| fault.lanes(1 << lane);
+        let tensor = find_tensor(&op.tensor, context, lane).map_err(at)?;
+        let from = in_shared(value(context, &op.from, lane), 128, "the source").map_err(at)?;
+        let work = Work::Store(lane as u32, tensor, from);
+        let ticket = context.machine.post(context.place, exec::Work::Bulk(work));
+        context.warp.state.bulk.started(lane, ticket);
+    }
+    Ok(())
+}
+
+/// Starts copies of bytes.
+pub(super) fn copy(op: &Copy, context: &mut Context, mask: u32) -> Result<(), Fault> {
+    for lane in lanes(mask) {
+        let at = |fault: Fault| fault.lanes(1 << lane);
+        let bytes = context.warp.registers.get32(op.bytes)[lane];
+        if bytes % 16 != 0 {
+            return Err(at(undefined(format!("a copy of {bytes} bytes, no multiple of 16"))));
+        }
+        let place = |context: &Context, (space, address): &(Space, Address), what: &str| {
+            let address = value(context, address, lane);
+            if *space != Space::Global {
+                return in_shared(address, 16, what).map(|address| address as u64);
+            }
+            if address.is_multiple_of(16) {
+                return Ok(address);
+            }
+            let message = format!("{what} at {address:#x} is no multiple of 16");
+            Err(Fault::new(Kind::Misaligned, message))
+        };
+        let to = place(context, &op.to, "the destination").map_err(at)?;
+        let from = place(context, &op.from, "the source").map_err(at)?;
+        let lane = lane as u32;
+        let Some(barrier) = &op.barrier else {
+            let work = Work::CopyOut(lane, from, to, bytes);
+            let ticket = context.machine.post(context.place, exec::Work::Bulk(work));
+            context.warp.state.bulk.started(lane as usize, ticket);
+            continue;
+        };
+        if op.to.0 == Space::Shared && to >> 24 != context.place.block as u64 {
+            return Err(at(undefined("the destination is of another block".into())));
+        }
+        let delivery =
+            deliver(context, lane as usize, to as u32, barrier, op.blocks).map_err(at)?;
+        let work = Work::Copy(lane, (op.from.0, from), bytes, delivery);
+        context.machine.post(context.place, exec::Work::Bulk(work));
+    }
+    Ok(())
+}
+
+/// Ends it.
+pub(crate) fn complete(work: Work, machine: &mut Machine, place: Place) -> Result<(), Fault> {
+    match work {
+        Work::Load(lane, tensor, delivery) => {
+            let (map, at) = &*tensor;
+            let mut tile = map.filled();
+            for (offset, address, len) in map.parts(*at) {
+                let out = &mut tile[offset..offset + len];
+                machine.read_bytes(place, &READ_GLOBAL, lane, address, out)?;
+            }
+            let tile = map.swizzled(delivery.offset, tile);
+            delivered(machine, place, lane, &tile, delivery)
+        }
+        Work::Copy(lane, (space, address), len, delivery) => {
+            let mut bytes = vec![0; len as usize];
+            let request = if space == Space::Global { READ_GLOBAL } else { READ_SHARED };
+            machine.read_bytes(place, &request, lane, address, &mut bytes)?;
+            delivered(machine, place, lane, &bytes, delivery)
+        }
+        out => {
+            let stored = read(out, machine, place)?;
+            write(&stored, machine, place)
+        }
+    }
+}
+
+fn delivered(
+    machine: &mut Machine,
+    place: Place,
+    lane: u32,
+    bytes: &[u8],
+    to: Delivery,
+) -> Result<(), Fault> {
+    for rank in lanes(to.blocks) {
+        let address = (rank as u64) << 24 | to.offset as u64;
+        if !bytes.is_empty() {
+            machine.write_bytes(place, &WRITE_SHARED, lane, address, bytes)?;
+        }
+        let barrier = Target { rank, offset: to.barrier };
+        mbarrier::complete_bytes(machine, place, barrier, bytes.len() as u64)?;
+    }
+    Ok(())
+}
+
+/// Reads the source of a store.
+pub(super) fn read(work: Work, machine: &mut Machine, place: Place) -> Result<Stored, Fault> {
+    match work {
+        Work::Store(lane, tensor, from) => {
+            let (map, at) = &*tensor;
+            let mut tile = vec![0; map.tile_bytes()];
+            machine.read_bytes(place, &READ_SHARED, lane, from as u64, &mut tile)?;
+            let bytes = map.swizzled(from & 0xff_ffff, tile);
+            Ok(Stored { lane, bytes, parts: map.parts(*at) })
+        }
+        Work::CopyOut(lane, from, to, len) => {
+            let mut bytes = vec![0; len as usize];
+            if len > 0 {
+                machine.read_bytes(place, &READ_SHARED, lane, from, &mut bytes)?;
+            }
+            let parts = if len > 0 { vec![(0, to, len as usize)] } else { Vec::new() };
+            Ok(Stored { lane, bytes, parts })
+        }
+        Work::Load(..) | Work::Copy(..) => unreachable!("loads belong to no group"),
+    }
+}
+
+/// Writes what a store has read.
+pub(super) fn write(stored: &Stored, machine: &mut Machine, place: Place) -> Result<(), Fault> {
+    for (offset, address, len) in &stored.parts {
+        let bytes = &stored.bytes[*offset..offset + len];
+        machine.write_bytes(place, &WRITE_GLOBAL, stored.lane, *address, bytes)?;
+    }
+    Ok(())
+}
