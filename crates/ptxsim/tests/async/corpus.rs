@@ -1,0 +1,148 @@
+//! Kernels that NVRTC compiled: products fed by cp.async and by TMA, in `corpus/`.
+
+use ptxsim::tensor::map::{ElementType, Tiled};
+use ptxsim::tensor::swizzle::Swizzle;
+use ptxsim::{Argument, Launch, Memory, Module, Options, Pointer, TensorMap, run};
+
+/// Seeded bf16 numbers of moderate size.
+fn numbers(count: usize, seed: u64) -> Vec<u16> {
+    let mut state = seed | 1;
+    let next = |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 20) as u16 & 0x80ff | 0x3f00
+    };
+    (0..count).map(next).collect()
+}
+
+fn wide(bits: u16) -> f32 {
+    f32::from_bits((bits as u32) << 16)
+}
+
+fn put(memory: &mut Memory, name: &str, halves: &[u16]) -> Pointer {
+    let bytes: Vec<u8> = halves.iter().flat_map(|h| h.to_le_bytes()).collect();
+    let pointer = memory.allocate(name, bytes.len() as u64).unwrap();
+    memory.write(pointer, &bytes).unwrap();
+    pointer
+}
+
+fn halves(memory: &Memory, pointer: Pointer, count: usize) -> Vec<u16> {
+    let bytes = memory.read(pointer, 2 * count).unwrap();
+    bytes.chunks_exact(2).map(|b| u16::from_le_bytes(b.try_into().unwrap())).collect()
+}
+
+/// Runs late and at random times without any finding.
+fn run_right(module: &Module, launch: &Launch, memory: &mut Memory) {
+    for seed in 0..3 {
+        let options = Options { seed, late: seed < 2, ..Options::default() };
+        let report = run(module, launch, memory, &options)
+            .unwrap_or_else(|e| panic!("{}: {e}", launch.entry));
+        assert_eq!(report.findings, [], "{}", launch.entry);
+    }
+}
+
+/// Holds C = A·Bᵀ in bf16 to sums in `f64`.
+fn compare([m, n, k]: [usize; 3], a: &[u16], b: &[u16], c: &[u16]) {
+    for i in 0..m {
+        for j in 0..n {
+            let (mut sum, mut size) = (0.0, 0.0);
+            for p in 0..k {
+                let product = wide(a[i * k + p]) as f64 * wide(b[j * k + p]) as f64;
+                sum += product;
+                size += product.abs();
+            }
+            let error = (wide(c[i * n + j]) as f64 - sum).abs();
+            let allowed = k as f64 * 2f64.powi(-23) * size + sum.abs() * 2f64.powi(-8);
+            assert!(error <= allowed, "{i} {j}: {} {sum}", wide(c[i * n + j]));
+        }
+    }
+}
+
+#[test]
+fn a_product_fed_by_cp_async_is_right() {
+    let module = Module::parse(include_str!("../../corpus/gemm_mma.ptx")).unwrap();
+    let [m, n, k] = [128, 256, 96];
+    let (a, b) = (numbers(m * k, 1), numbers(n * k, 2));
+    let mut memory = Memory::new();
+    let (pa, pb) = (put(&mut memory, "a", &a), put(&mut memory, "b", &b));
+    let pc = memory.allocate("c", 2 * (m * n) as u64).unwrap();
+    let sizes = [m, n, k].map(|x| Argument::from(x as i32));
+    let launch = Launch {
+        entry: "gemm_mma".into(),
+        grid: [n as u32 / 128, m as u32 / 128, 1],
+        block: [256, 1, 1],
+        shared: 3 * 128 * 32 * 2 * 2,
+        arguments: [pa, pb, pc].map(Argument::from).into_iter().chain(sizes).collect(),
+        ..Launch::default()
+    };
+    run_right(&module, &launch, &mut memory);
+    compare([m, n, k], &a, &b, &halves(&memory, pc, m * n));
+}
+
+/// A map of rows of `columns` bf16 numbers, in tiles of 64 columns.
+fn map(
+    address: Pointer,
+    columns: usize,
+    rows: usize,
+    tile_rows: u32,
+    swizzle: Swizzle,
+) -> TensorMap {
+    TensorMap::encode(&Tiled {
+        element: ElementType::Bf16,
+        address,
+        dims: vec![columns as u64, rows as u64],
+        strides: vec![2 * columns as u64],
+        tile: vec![64, tile_rows],
+        element_strides: vec![],
+        swizzle,
+        fill_nan: false,
+    })
+    .unwrap()
+}
+
+#[test]
+fn products_by_warpgroups_fed_by_tma_are_right() {
+    let module = Module::parse(include_str!("../../corpus/gemm_wgmma.ptx")).unwrap();
+    for (entry, blocks) in [("gemm_wgmma", 1), ("gemm_wgmma_cl2", 2)] {
+        let [m, n, k] = [256, 128, 320];
+        let (a, b) = (numbers(m * k, 3), numbers(n * k, 4));
+        let mut memory = Memory::new();
+        let (pa, pb) = (put(&mut memory, "a", &a), put(&mut memory, "b", &b));
+        let pc = memory.allocate("c", 2 * (m * n) as u64).unwrap();
+        let launch = Launch {
+            entry: entry.into(),
+            grid: [m as u32 / 128, n as u32 / 128, 1],
+            block: [384, 1, 1],
+            shared: 4 * 32768 + 1024,
+            arguments: vec![
+                map(pa, k, m, 128, Swizzle::B128).into(),
+                map(pb, k, n, 128 / blocks, Swizzle::B128).into(),
+                pc.into(),
+                (n as i32).into(),
+                (k as i32).into(),
+            ],
+            ..Launch::default()
+        };
+        run_right(&module, &launch, &mut memory);
+        compare([m, n, k], &a, &b, &halves(&memory, pc, m * n));
+    }
+}
+
+#[test]
+fn tiles_stored_by_tma_arrive() {
+    let module = Module::parse(include_str!("../../corpus/tma_store.ptx")).unwrap();
+    let mut memory = Memory::new();
+    let pc = memory.allocate("c", 2 * 128 * 64).unwrap();
+    let launch = Launch {
+        entry: "tma_store".into(),
+        grid: [2, 1, 1],
+        block: [128, 1, 1],
+        arguments: vec![map(pc, 64, 128, 64, Swizzle::None).into(), 2f32.into()],
+        ..Launch::default()
+    };
+    run_right(&module, &launch, &mut memory);
+    for (at, half) in halves(&memory, pc, 128 * 64).into_iter().enumerate() {
+        assert_eq!(wide(half), 2.0 * (at % 64) as f32);
+    }
+}

@@ -1,0 +1,7 @@
+//! Asynchronous instructions as PTX, against what plain Rust expects: cp.async, mbarrier, bulk and tensor copies, clusters.
+
+mod bulk;
+mod copy;
+mod corpus;
+mod launch;
+mod mbarrier;
