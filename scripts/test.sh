@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The tests of scalemark, and what they need: a Rust toolchain (rust-version in Cargo.toml), Python 3 for its package
-# installer. The OpenBLAS that a baseline is tested against goes into target/, nothing outside this folder is changed.
+# installer. The OpenBLAS that a baseline is tested against, and the compiler and disassembler of CUDA kernels (no GPU is needed),
+# go into target/; nothing outside this folder is changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,5 +19,23 @@ if [ -z "${SCALEMARK_OPENBLAS:-}" ]; then
   export SCALEMARK_OPENBLAS
 fi
 
+NVRTC=13.0.88
+NVDISASM=13.5.37
+wheel=target/test-wheels/nvrtc-$NVRTC-$NVDISASM
+if [ -z "${SCALEMARK_NVRTC:-}" ] || [ -z "${SCALEMARK_NVDISASM:-}" ]; then
+  if [ ! -x "$wheel/nvidia/cu13/bin/nvdisasm" ]; then
+    say "installing NVRTC $NVRTC and nvdisasm $NVDISASM into $wheel"
+    python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$wheel" \
+      "nvidia-cuda-nvrtc==$NVRTC" "nvidia-cuda-nvdisasm==$NVDISASM" ||
+      { echo "error: CUDA kernels are compiled in tests, and pip could not install NVRTC; set SCALEMARK_NVRTC and SCALEMARK_NVDISASM" >&2; exit 1; }
+  fi
+  export SCALEMARK_NVRTC=${SCALEMARK_NVRTC:-$PWD/$wheel/nvidia/cu13/lib}
+  export SCALEMARK_NVDISASM=${SCALEMARK_NVDISASM:-$PWD/$wheel/nvidia/cu13/bin/nvdisasm}
+fi
+export SCALEMARK_CACHE=${SCALEMARK_CACHE:-$PWD/target/test-cache}
+
 say "cargo test"
 cargo test --workspace --locked "$@"
+
+say "every CUDA kernel on the simulator"
+cargo run --quiet --locked -- verify --device sim

@@ -31,6 +31,9 @@ pub enum Error {
     /// A library that a kernel needs is missing or broken.
     #[error("{0}")]
     Library(String),
+    /// The simulator found a mistake in a kernel.
+    #[error("{0}")]
+    Finding(String),
     /// A worker process broke its protocol, crashed or hung.
     #[error("{0}")]
     Worker(String),

@@ -24,6 +24,7 @@ pub mod error;
 pub mod kernels;
 pub mod measure;
 pub mod models;
+pub mod nvrtc;
 pub mod ops;
 pub mod plan;
 pub mod record;

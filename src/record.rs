@@ -14,6 +14,8 @@ use crate::units::{ByteRate, Bytes, FlopRate, Nanos};
 pub enum Outcome {
     /// Right answer, timed.
     Measured(Timing),
+    /// Right answer on the simulator, without a time; its counters are what it is for.
+    Simulated,
     /// The answer deviates by more than the tolerance, or is not a number.
     Wrong(String),
     /// The kernel or the planner declined, with a reason.
@@ -23,10 +25,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// `measured`, `wrong`, `refused` or `failed`.
+    /// `measured`, `simulated`, `wrong`, `refused` or `failed`.
     pub fn status(&self) -> &'static str {
         match self {
             Outcome::Measured(_) => "measured",
+            Outcome::Simulated => "simulated",
             Outcome::Wrong(_) => "wrong",
             Outcome::Refused(_) => "refused",
             Outcome::Failed(_) => "failed",
@@ -37,6 +40,7 @@ impl Outcome {
     pub fn detail(&self) -> &str {
         match self {
             Outcome::Measured(timing) => &timing.note,
+            Outcome::Simulated => "",
             Outcome::Wrong(reason) | Outcome::Refused(reason) | Outcome::Failed(reason) => reason,
         }
     }
@@ -126,7 +130,7 @@ pub struct Record {
     pub kernel: String,
     /// `own`, or a library's name.
     pub provider: String,
-    /// `cpu`.
+    /// `cpu` or `sim`.
     pub device: String,
     /// The models that the case stands for, as `model:part` joined by `;`; empty for sizes given by hand or in a sweep.
     pub model: String,

@@ -2,6 +2,7 @@
 
 pub mod completions;
 pub mod interrupt;
+pub mod kernels;
 pub mod list;
 pub mod machine;
 pub mod models;
@@ -9,6 +10,9 @@ pub mod peaks;
 pub mod progress;
 pub mod report;
 pub mod run;
+pub mod run_sim;
+pub mod sim;
+pub mod simulate;
 pub mod verify;
 pub mod worker;
 
@@ -48,6 +52,10 @@ enum Command {
     Verify(Box<verify::Args>),
     /// Show the cases, and which kernels take or refuse them; runs nothing
     List(Box<list::Args>),
+    /// Run anybody's CUDA or PTX kernel on the simulator, with every check on
+    Sim(Box<sim::Args>),
+    /// Show what CUDA kernels take of a multiprocessor, from their compilation
+    Kernels(kernels::Args),
     /// Show the models
     Models(models::Args),
     /// Show this machine, its measured peaks, and what will make its numbers noisy
@@ -71,6 +79,8 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(*args),
         Command::Verify(args) => verify::run(*args),
         Command::List(args) => list::run(*args),
+        Command::Sim(args) => sim::run(*args),
+        Command::Kernels(args) => kernels::run(args),
         Command::Models(args) => models::run(args),
         Command::Machine(args) => peaks::run(args),
         Command::Report(args) => report::run(args),

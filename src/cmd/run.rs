@@ -9,14 +9,14 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::interrupt;
 use super::progress::Progress;
+use super::{interrupt, run_sim};
 use crate::campaign::{self, Campaign, Entry, Peaks, probes_for};
 use crate::device::cpu::detect_capabilities;
 use crate::device::lost::lost_share;
 use crate::device::machine::{DetectOptions, Machine};
 use crate::device::pool::affinity;
-use crate::device::{Capabilities, memory, placement};
+use crate::device::{Capabilities, DeviceName, memory, placement};
 use crate::kernels::{Registry, baseline};
 use crate::measure::Goal;
 use crate::plan::Planned;
@@ -38,6 +38,7 @@ use crate::worker::{Processes, Spawn};
   scalemark run -m 256..4096 --kernel 'matmul/*' --threads 1,2 --precision 1%
   scalemark run -m 512 -n 768,3072 -k 3072,768 --zip   tuples in place of a cross product
   scalemark run --seq 512..8192 --head-dim 128 --causal false
+  scalemark run --device sim                           CUDA kernels without a GPU: counters, no times
   scalemark run --cases mine.csv --dry-run             what it would do
   scalemark run --resume results/runs/RUN              go on with an interrupted run
 
@@ -54,6 +55,9 @@ pub struct Args {
     /// Go on with an interrupted run: its options are taken from its machine.json
     #[arg(long, value_name = "RUN", exclusive = true)]
     resume: Option<PathBuf>,
+    /// Where to run: cpu, or sim (the PTX simulator: counters, no times), with an architecture as in sim:sm_80 [default: cpu]
+    #[arg(long, default_value_t, hide_default_value = true, value_name = "DEVICE")]
+    device: DeviceName,
     /// Show the cases, kernels and budget, and measure nothing
     #[arg(long)]
     dry_run: bool,
@@ -123,6 +127,8 @@ fn percent(text: &str) -> anyhow::Result<f64> {
 struct Order {
     selection: Selection,
     effort: Effort,
+    #[serde(default)]
+    device: DeviceName,
 }
 
 /// Measures, writes the run folder, and prints the table.
@@ -138,7 +144,21 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn start(args: &Args, capabilities: &Capabilities) -> anyhow::Result<ExitCode> {
-    let order = Order { selection: args.selection.clone(), effort: args.effort.clone() };
+    let (selection, effort) = (args.selection.clone(), args.effort.clone());
+    let order = Order { selection, effort, device: args.device };
+    if let DeviceName::Sim(architecture) = order.device {
+        let plan = run_sim::Plan::new(&order.selection, order.effort.seed, architecture)?;
+        if args.dry_run {
+            super::show(&plan.text())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let mut machine = Machine::detect(&DetectOptions::default());
+        machine.software.libraries.insert("nvrtc".into(), plan.compiler());
+        let mut value = serde_json::to_value(&machine)?;
+        value["run"] = json!({ "order": order, "suite": "sim" });
+        let writer = open(args.out.as_deref(), &machine.hardware.id(), &value)?;
+        return run_sim::go(&plan, writer, &[]);
+    }
     let plan = Plan::new(&order, capabilities)?;
     if args.dry_run {
         super::show(&plan.text(capabilities))?;
@@ -156,15 +176,22 @@ fn start(args: &Args, capabilities: &Capabilities) -> anyhow::Result<ExitCode> {
     let lost = lost_share(Duration::from_millis(100));
     value["run"] =
         json!({ "order": order, "goal": plan.goal, "suite": plan.suite, "lost_share": lost });
-    let writer = match &args.out {
-        Some(folder) => RunWriter::create_at(folder, &value)?,
-        None => {
-            let commit = env!("SCALEMARK_GIT_COMMIT");
-            let commit = if commit.is_empty() { env!("CARGO_PKG_VERSION") } else { commit };
-            RunWriter::create(std::path::Path::new("results/runs"), &slug, commit, &value)?
-        }
-    };
+    let writer = open(args.out.as_deref(), &slug, &value)?;
     go(plan, capabilities, processes, writer, &[])
+}
+
+/// The folder that was asked for, or a new one.
+fn open(
+    out: Option<&std::path::Path>,
+    slug: &str,
+    machine: &serde_json::Value,
+) -> anyhow::Result<RunWriter> {
+    if let Some(folder) = out {
+        return Ok(RunWriter::create_at(folder, machine)?);
+    }
+    let commit = env!("SCALEMARK_GIT_COMMIT");
+    let commit = if commit.is_empty() { env!("CARGO_PKG_VERSION") } else { commit };
+    Ok(RunWriter::create(std::path::Path::new("results/runs"), slug, commit, machine)?)
 }
 
 fn resume(folder: &std::path::Path, capabilities: &Capabilities) -> anyhow::Result<ExitCode> {
@@ -184,6 +211,10 @@ fn resume(folder: &std::path::Path, capabilities: &Capabilities) -> anyhow::Resu
         serde_json::from_value(value["run"]["order"].clone()).with_context(|| {
             format!("{}/machine.json does not say what the run was asked for", folder.display())
         })?;
+    if let DeviceName::Sim(architecture) = order.device {
+        let plan = run_sim::Plan::new(&order.selection, order.effort.seed, architecture)?;
+        return run_sim::go(&plan, writer, &before);
+    }
     let plan = Plan::new(&order, capabilities)?;
     let processes = processes(capabilities, order.effort.seed)?;
     go(plan, capabilities, processes, writer, &before)

@@ -7,16 +7,21 @@ use serde::Serialize;
 
 use super::progress::Progress;
 use super::run::spawns;
+use super::simulate;
 use crate::campaign;
 use crate::check;
 use crate::device::cpu::detect_capabilities;
+use crate::device::{Device, DeviceName};
 use crate::kernels::Registry;
+use crate::kernels::cuda::Architecture;
 use crate::measure::{Crew, Job};
 use crate::ops::{
-    Attention, Case, Groups, Matmul, Pass, Precision, Problem, Rule, Transpose, Update,
+    Attention, Case, Groups, Matmul, Pass, Precision, Probe, ProbeKind, Problem, Rule, Transpose,
+    Update,
 };
 use crate::plan::select::Selection;
 use crate::plan::{Planned, merge};
+use crate::record::Check;
 use crate::worker::Processes;
 use crate::worker::protocol::Reply;
 
@@ -26,11 +31,16 @@ use crate::worker::protocol::Reply;
   scalemark verify                          every kernel on awkward sizes
   scalemark verify --kernel matmul/simd -m 1,17,255,256,257 --dtype f32,bf16,int8
   scalemark verify --suite quick            the cases of a suite
+  scalemark verify --device sim             every CUDA kernel, simulated: no GPU needed
+  scalemark verify --device sim:sm_80 --kernel optimizer/vectorized --params 4099
 
 Exit code 1 when an answer is wrong or a kernel fails; refusals are fine")]
 pub struct Args {
     #[command(flatten)]
     selection: Selection,
+    /// Where to run: cpu, or sim (the PTX simulator), with an architecture as in sim:sm_80 [default: cpu]
+    #[arg(long, default_value_t, hide_default_value = true, value_name = "DEVICE")]
+    device: DeviceName,
     /// Seed of the operands
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -50,11 +60,70 @@ struct Line<'a> {
     tolerance: Option<f64>,
 }
 
+/// What was found so far, told line by line or in the end.
+struct Tally {
+    json: bool,
+    counts: HashMap<&'static str, usize>,
+    bad: Vec<String>,
+}
+
+impl Tally {
+    fn new(json: bool) -> Self {
+        Tally { json, counts: HashMap::new(), bad: Vec::new() }
+    }
+
+    fn note(
+        &mut self,
+        kernel: &str,
+        case_key: &str,
+        (status, detail, checked): Verdict,
+    ) -> anyhow::Result<()> {
+        *self.counts.entry(status).or_default() += 1;
+        if self.json {
+            let line = Line {
+                kernel,
+                case_key,
+                status,
+                detail: &detail,
+                check: checked.map(|c| if c.full { "full" } else { "sampled" }),
+                deviation: checked.map(|c| c.deviation),
+                tolerance: checked.map(|c| c.tolerance),
+            };
+            super::show(&(serde_json::to_string(&line)? + "\n"))?;
+        }
+        if matches!(status, "wrong" | "failed") {
+            self.bad.push(format!("{status}: {kernel} on {case_key}: {detail}"));
+        }
+        Ok(())
+    }
+
+    fn finish(self, cases: usize) -> anyhow::Result<ExitCode> {
+        for line in &self.bad {
+            super::note(line);
+        }
+        let count = |status| self.counts.get(status).copied().unwrap_or(0);
+        let (right, wrong, failed, refused) =
+            (count("right"), count("wrong"), count("failed"), count("refused"));
+        if !self.json {
+            super::show(&format!(
+                "{right} right, {wrong} wrong, {failed} failed, {refused} refused, on {cases} cases\n"
+            ))?;
+        }
+        Ok(if self.bad.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    }
+}
+
+/// A status, its reason, and the check, where it got that far.
+type Verdict = (&'static str, String, Option<Check>);
+
 /// Checks every chosen kernel on every chosen case, each provider in a worker process.
 ///
 /// # Errors
 /// On usage errors, and when no temporary file can be written.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if let DeviceName::Sim(architecture) = args.device {
+        return simulated(&args, architecture);
+    }
     let capabilities = detect_capabilities();
     let planned = if args.selection.names_a_source() {
         args.selection.cases(capabilities.threads)?
@@ -65,8 +134,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let scratch = campaign::scratch()?;
     let mut processes = Processes::new(spawns(&capabilities)?, args.seed);
     let mut progress = Progress::new(planned.len());
-    let mut counts: HashMap<&str, usize> = HashMap::new();
-    let mut bad = Vec::new();
+    let mut tally = Tally::new(args.json);
     for Planned { case, .. } in &planned {
         let key = case.key();
         progress.now(&key);
@@ -79,7 +147,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         for kernel in takers {
             let job =
                 Job { kernel: kernel.id().0, provider: kernel.provider().to_owned(), case: *case };
-            let (status, detail, checked) = match kernel.refuses(&capabilities, case) {
+            let verdict = match kernel.refuses(&capabilities, case) {
                 Some(reason) => ("refused", reason.into_owned(), None),
                 None => {
                     if !shared {
@@ -100,39 +168,80 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                     }
                 }
             };
-            *counts.entry(status).or_default() += 1;
-            if args.json {
-                let line = Line {
-                    kernel: &job.kernel,
-                    case_key: &key,
-                    status,
-                    detail: &detail,
-                    check: checked.map(|c| if c.full { "full" } else { "sampled" }),
-                    deviation: checked.map(|c| c.deviation),
-                    tolerance: checked.map(|c| c.tolerance),
-                };
-                super::show(&(serde_json::to_string(&line)? + "\n"))?;
-            }
-            if matches!(status, "wrong" | "failed") {
-                bad.push(format!("{status}: {} on {key}: {detail}", job.kernel));
-            }
+            tally.note(&job.kernel, &key, verdict)?;
         }
-        progress.step(&format!("{key}: {} wrong or failed so far", bad.len()));
+        progress.step(&format!("{key}: {} wrong or failed so far", tally.bad.len()));
     }
     progress.finish();
-    for line in &bad {
-        super::note(line);
+    tally.finish(planned.len())
+}
+
+/// Checks every chosen CUDA kernel on every chosen case, on the simulator in this process.
+fn simulated(args: &Args, architecture: Architecture) -> anyhow::Result<ExitCode> {
+    let planned = if args.selection.names_a_source() {
+        args.selection.cases(1)?
+    } else {
+        args.selection.filtered(awkward_for_sim(), "the awkward sizes")?
+    };
+    let kernels = args.selection.kernels(&Registry::cuda())?;
+    let device = simulate::device(architecture)?;
+    let Device::Sim(sim) = &device else { unreachable!("just made") };
+    let mut progress = Progress::new(planned.len());
+    let mut tally = Tally::new(args.json);
+    for Planned { case, .. } in &planned {
+        let key = case.key();
+        progress.now(&key);
+        let mut job = None;
+        let takers = Registry::cuda().for_case(case);
+        for kernel in takers.filter(|k| kernels.iter().any(|w| w.id() == k.id())) {
+            let Some(row) = kernel.as_cuda() else { continue };
+            let verdict = match simulate::refuses(sim, row, case) {
+                Some(reason) => ("refused", reason, None),
+                None => {
+                    let job = job.get_or_insert_with(|| simulate::Job::new(*case, args.seed));
+                    match simulate::simulate_guarded(&device, kernel, job).0 {
+                        Ok(done) => match done.checked.wrong {
+                            None => ("right", String::new(), Some(done.checked.check)),
+                            Some(wrong) => ("wrong", wrong, Some(done.checked.check)),
+                        },
+                        Err(error) => ("failed", error.to_string(), None),
+                    }
+                }
+            };
+            tally.note(row.id, &key, verdict)?;
+        }
+        progress.step(&format!("{key}: {} wrong or failed so far", tally.bad.len()));
     }
-    let count = |status| counts.get(status).copied().unwrap_or(0);
-    let (right, wrong, failed, refused) =
-        (count("right"), count("wrong"), count("failed"), count("refused"));
-    if !args.json {
-        super::show(&format!(
-            "{right} right, {wrong} wrong, {failed} failed, {refused} refused, on {} cases\n",
-            planned.len()
-        ))?;
+    progress.finish();
+    tally.finish(planned.len())
+}
+
+/// Odd and round sizes that take seconds to simulate: below, at and above tiles, chunks and vectors.
+fn awkward_for_sim() -> Vec<Planned> {
+    let mut cases: Vec<Planned> = awkward(1)
+        .into_iter()
+        .filter(|p| !matches!(p.case.problem, Problem::Update(_)))
+        .filter(|p| p.case.cost().flops.0 < 20_000_000)
+        .collect();
+    for rule in Rule::ALL {
+        for base in [Precision::F32, Precision::BF16] {
+            for params in [1, 17, 4099, 12_288] {
+                let update = Problem::Update(Update { rule, params });
+                cases.push(Planned::bare(Case::new(update, rule.precision(base))));
+            }
+        }
     }
-    Ok(if bad.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    for kind in [ProbeKind::Read, ProbeKind::Write, ProbeKind::Copy, ProbeKind::Triad] {
+        for size in [4, 76, 4096, 40_012] {
+            let probe = Problem::Peak(Probe { kind, size });
+            cases.push(Planned::bare(Case::new(probe, Precision::F32)));
+        }
+    }
+    for size in [1, 1000] {
+        let probe = Problem::Peak(Probe { kind: ProbeKind::Fma, size });
+        cases.push(Planned::bare(Case::new(probe, Precision::F32)));
+    }
+    merge(cases)
 }
 
 /// Sizes where kernels break: 1, primes, a tile and its neighbours; every op, layout, dtype, pass and head grouping.

@@ -7,14 +7,18 @@ pub mod cpu;
 pub mod lost;
 pub mod machine;
 pub mod memory;
+pub mod name;
 pub mod placement;
 pub mod pool;
+pub mod sim;
 
 use crate::ops::{Cache, Case};
 use crate::units::Bytes;
 
 pub use cpu::{CpuDevice, Isa};
+pub use name::DeviceName;
 pub use pool::Pool;
+pub use sim::SimDevice;
 
 /// What a place can do, known without touching it; `list` and `plan` ask kernels about it as well as `run`.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +55,8 @@ impl Capabilities {
 pub enum Device {
     /// The host's processor.
     Cpu(CpuDevice),
+    /// The PTX simulator on the host's processor.
+    Sim(SimDevice),
 }
 
 impl Device {
@@ -58,13 +64,15 @@ impl Device {
     pub fn capabilities(&self) -> &Capabilities {
         match self {
             Device::Cpu(cpu) => &cpu.capabilities,
+            Device::Sim(sim) => &sim.capabilities,
         }
     }
 
-    /// Its name in records: `cpu`.
+    /// Its name in records: `cpu` or `sim`.
     pub fn name(&self) -> &'static str {
         match self {
             Device::Cpu(_) => "cpu",
+            Device::Sim(_) => "sim",
         }
     }
 }

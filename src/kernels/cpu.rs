@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Kernel, KernelId, Prepared};
 use crate::device::{Capabilities, Device, Pool};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ops::{Case, Inputs, Tensor};
 use crate::units::Bytes;
 
@@ -73,7 +73,9 @@ impl Kernel for CpuKernel {
         case: &Case,
         inputs: &Inputs,
     ) -> Result<Box<dyn Prepared + 'd>> {
-        let Device::Cpu(cpu) = device;
+        let Device::Cpu(cpu) = device else {
+            return Err(Error::Usage(format!("{} is a kernel of the CPU", self.id)));
+        };
         let pool = cpu.pool(case.threads);
         let earlier = match self.prologue {
             Some(prologue) => prologue(&cpu.capabilities, case, inputs, &pool)?,

@@ -6,6 +6,7 @@
 pub mod attention;
 pub mod baseline;
 pub mod cpu;
+pub mod cuda;
 pub mod matmul;
 pub mod optimizer;
 pub mod peak;
@@ -16,6 +17,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use cpu::{Args, Body, CpuKernel, Prologue};
+pub use cuda::CudaKernel;
 
 use crate::device::{Capabilities, Device};
 use crate::error::Result;
@@ -58,6 +60,11 @@ pub trait Kernel: Sync {
     /// Needs no live hardware: `list` and `--dry-run` ask it as well as `run`.
     fn refuses(&self, on: &Capabilities, case: &Case) -> Option<Cow<'static, str>>;
 
+    /// The row that it is, where it is device code: those that compile, simulate or tabulate need more than launches.
+    fn as_cuda(&self) -> Option<&CudaKernel> {
+        None
+    }
+
     /// Does everything that is not the launch: allocates, uploads, packs constants, loads libraries. Never timed.
     fn prepare<'d>(
         &self,
@@ -91,11 +98,11 @@ pub trait Prepared {
     }
 }
 
-/// Every kernel of this build, in the order of reports: by family, up each ladder, baselines last.
+/// Every CPU kernel of this build, in the order of reports: by family, up each ladder, baselines last.
 pub static BUILTIN: &[&[&dyn Kernel]] =
     &[matmul::ROWS, baseline::ROWS, attention::ROWS, optimizer::ROWS, peak::ROWS];
 
-/// The kernels that take part.
+/// The kernels of one kind of device: names are unique among them, and `matmul/naive` is both a CPU's and a GPU's.
 #[derive(Clone, Copy)]
 pub struct Registry {
     families: &'static [&'static [&'static dyn Kernel]],
@@ -108,6 +115,11 @@ impl Default for Registry {
 }
 
 impl Registry {
+    /// The CUDA kernels, which a GPU and the simulator run.
+    pub fn cuda() -> Self {
+        Registry { families: cuda::ROWS }
+    }
+
     /// All kernels, in the order of reports.
     pub fn kernels(&self) -> impl Iterator<Item = &'static dyn Kernel> + use<> {
         self.families.iter().flat_map(|rows| rows.iter().copied())
@@ -132,13 +144,15 @@ mod tests {
 
     #[test]
     fn kernel_names_are_unique_and_start_with_their_family() {
-        let mut seen = HashSet::new();
-        for kernel in Registry::default().kernels() {
-            let id = kernel.id();
-            let family = id.0.split('/').next().unwrap().to_owned();
-            assert!(crate::ops::Family::ALL.iter().any(|f| f.name() == family), "{id}");
-            assert!(seen.insert(id.clone()), "{id} stands twice");
-            assert!(!kernel.about().is_empty());
+        for registry in [Registry::default(), Registry::cuda()] {
+            let mut seen = HashSet::new();
+            for kernel in registry.kernels() {
+                let id = kernel.id();
+                let family = id.0.split('/').next().unwrap().to_owned();
+                assert!(crate::ops::Family::ALL.iter().any(|f| f.name() == family), "{id}");
+                assert!(seen.insert(id.clone()), "{id} stands twice");
+                assert!(!kernel.about().is_empty());
+            }
         }
     }
 }

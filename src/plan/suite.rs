@@ -24,16 +24,19 @@ pub enum Suite {
     Quick,
     /// The models that fit, all passes, one thread and all; 2 %; at most an hour
     Standard,
+    /// Models' shapes, reduced to what the simulator does in seconds
+    Sim,
     /// Every model, longer sequences, cold and warm; 1 %; hours
     Full,
 }
 
 impl Suite {
-    /// `quick`, `standard` or `full`.
+    /// `quick`, `standard`, `sim` or `full`.
     pub fn name(self) -> &'static str {
         match self {
             Suite::Quick => "quick",
             Suite::Standard => "standard",
+            Suite::Sim => "sim",
             Suite::Full => "full",
         }
     }
@@ -49,7 +52,7 @@ impl Suite {
             slice: Nanos(1e6),
         };
         match self {
-            Suite::Quick => quick,
+            Suite::Quick | Suite::Sim => quick,
             Suite::Standard => Goal {
                 precision: 0.02,
                 budget: Nanos::from_secs(5.0),
@@ -74,7 +77,7 @@ impl Suite {
         match self {
             Suite::Quick => Some(Duration::from_secs(82)),
             Suite::Standard => Some(Duration::from_secs(3600)),
-            Suite::Full => None,
+            Suite::Sim | Suite::Full => None,
         }
     }
 
@@ -83,6 +86,7 @@ impl Suite {
         merge(match self {
             Suite::Quick => quick(threads),
             Suite::Standard => standard(threads),
+            Suite::Sim => reduced(),
             Suite::Full => full(threads),
         })
     }
@@ -253,6 +257,47 @@ fn standard(threads: usize) -> Vec<Planned> {
     cases
 }
 
+/// Models that differ in form: heads shared or not, wide or narrow MLPs, experts.
+const REDUCED: &[&str] = &["bert-base", "gpt2", "qwen3-0.6b", "llama-3-8b", "mixtral-8x7b"];
+
+/// What models' products and hidden sizes are divided by in suite `sim`.
+const REDUCTION: usize = 16;
+
+/// Layers of models with products [`REDUCTION`] times as narrow, one group of heads, 64 tokens and an update of a few thousand
+/// parameters: a model's proportions at a size that is simulated in seconds. They are labelled `MODEL/16:PART`.
+fn reduced() -> Vec<Planned> {
+    let narrow = |size: usize| (size / REDUCTION).next_multiple_of(8).max(8);
+    let mut cases = Vec::new();
+    for name in REDUCED {
+        let model = models::find(name).expect("a built-in model");
+        for base in [Precision::F32, Precision::BF16] {
+            let parts = planned_parts(model, &Step::new(Pass::Forward, 1, 64), base, 1);
+            cases.extend(parts.into_iter().map(|p| {
+                let problem = match p.case.problem {
+                    Problem::Matmul(x) => {
+                        Problem::Matmul(Matmul { n: narrow(x.n), k: narrow(x.k), ..x })
+                    }
+                    Problem::Attention(x) => {
+                        let heads = (x.heads / x.kv_heads.max(1)).max(1);
+                        Problem::Attention(Attention { heads, kv_heads: 1, ..x })
+                    }
+                    other => other,
+                };
+                let label = |m: &String| m.replacen(':', &format!("/{REDUCTION}:"), 1);
+                let models = p.models.iter().map(label).collect();
+                Planned { case: Case { problem, ..p.case }, models }
+            }));
+        }
+    }
+    for rule in Rule::ALL {
+        for params in [1 << 10, 1 << 13, 1 << 16] {
+            cases.push(update(rule, params, Precision::F32, 1));
+        }
+        cases.push(update(rule, 1 << 13, Precision::BF16, 1));
+    }
+    cases
+}
+
 /// Every model and pass, longer sequences, cold and warm.
 fn full(threads: usize) -> Vec<Planned> {
     let mut cases = standard(threads);
@@ -350,7 +395,7 @@ mod tests {
 
     #[test]
     fn every_suite_has_valid_and_distinct_cases() {
-        for suite in [Suite::Quick, Suite::Standard, Suite::Full] {
+        for suite in [Suite::Quick, Suite::Standard, Suite::Sim, Suite::Full] {
             let cases = suite.cases(2);
             let keys: HashSet<String> = cases.iter().map(|p| p.case.key()).collect();
             assert_eq!(keys.len(), cases.len(), "{suite:?}");

@@ -62,7 +62,7 @@ pub fn terminal(records: &[Record], width: usize) -> String {
 
 /// Whether a record has a row of its own; refusals and failures are only counted.
 fn shown(record: &Record) -> bool {
-    matches!(record.outcome, Outcome::Measured(_) | Outcome::Wrong(_))
+    matches!(record.outcome, Outcome::Measured(_) | Outcome::Simulated | Outcome::Wrong(_))
 }
 
 /// The line above the rows of a case.

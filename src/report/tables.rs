@@ -45,7 +45,8 @@ fn share(record: &Record) -> String {
 pub fn records_table(records: &[&Record]) -> String {
     let mut cases: Vec<(String, Vec<&Record>)> = Vec::new();
     for &record in records {
-        if !matches!(record.outcome, Outcome::Measured(_) | Outcome::Wrong(_)) {
+        if !matches!(record.outcome, Outcome::Measured(_) | Outcome::Simulated | Outcome::Wrong(_))
+        {
             continue;
         }
         let key = record.case.key();

@@ -341,6 +341,7 @@ impl Row {
     fn outcome(&self) -> Result<Outcome, Unfit> {
         let detail = table::unescape("detail", &self.detail)?;
         Ok(match self.status.as_str() {
+            "simulated" => Outcome::Simulated,
             "wrong" => Outcome::Wrong(detail),
             "refused" => Outcome::Refused(detail),
             "failed" => Outcome::Failed(detail),
@@ -357,8 +358,9 @@ impl Row {
                 note: detail,
             }),
             other => {
-                let reason =
-                    format!("unknown `{other}`; known are measured, wrong, refused, failed");
+                let reason = format!(
+                    "unknown `{other}`; known are measured, simulated, wrong, refused, failed"
+                );
                 return Err(Unfit::new("status", reason));
             }
         })

@@ -84,6 +84,7 @@ pub(super) fn check_record(record: &Record) -> Result<(), Unfit> {
     }
     match &record.outcome {
         Outcome::Measured(timing) => check_timing(timing)?,
+        Outcome::Simulated => {}
         other if other.detail().is_empty() => {
             let reason = format!("empty; a record that is {} has its reason", other.status());
             return Err(Unfit::new("detail", reason));
@@ -115,10 +116,13 @@ fn check_answer(record: &Record) -> Result<(), Unfit> {
     if check.deviation < 0.0 || (!wrong && !check.deviation.is_finite()) {
         return Err(Unfit::new("deviation", format!("{} is no deviation", check.deviation)));
     }
-    if record.timing().is_some() && check.deviation > check.tolerance {
+    let right = matches!(record.outcome, Outcome::Measured(_) | Outcome::Simulated);
+    if right && check.deviation > check.tolerance {
         let reason = format!(
-            "{} is beyond the tolerance {}, so that the record is wrong, not measured",
-            check.deviation, check.tolerance
+            "{} is beyond the tolerance {}, so that the record is wrong, not {}",
+            check.deviation,
+            check.tolerance,
+            record.outcome.status()
         );
         return Err(Unfit::new("deviation", reason));
     }

@@ -34,7 +34,7 @@ fn a_cell_that_does_not_fit_is_named_by_file_line_and_column() {
         (2, "record_id", "x", "record_id: `x`: "),
         (2, "record_id", "", "record_id: ``: "),
         (3, "record_id", "1", "record_id: 1 stands on line 2 already"),
-        (2, "status", "simulated", "status: unknown `simulated`; known are measured"),
+        (2, "status", "guessed", "status: unknown `guessed`; known are measured"),
         (2, "status", "wrong", "detail: empty"),
         (2, "family", "", "family: empty, though"),
         (2, "family", "attention", "heads: empty, though"),

@@ -35,7 +35,7 @@ pub fn find(library: &Library) -> Option<PathBuf> {
 }
 
 /// Where the dynamic loader looks, as far as a file system shows it.
-fn loader_folders() -> &'static [PathBuf] {
+pub fn loader_folders() -> &'static [PathBuf] {
     static FOLDERS: OnceLock<Vec<PathBuf>> = OnceLock::new();
     FOLDERS.get_or_init(|| {
         let variable = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
@@ -56,7 +56,7 @@ fn loader_folders() -> &'static [PathBuf] {
 
 /// `lib` and `lib/python3.x/site-packages` of the active Python environment: a virtual environment, conda, or the first
 /// `python3` on the path.
-fn python_prefixes() -> &'static [PathBuf] {
+pub fn python_prefixes() -> &'static [PathBuf] {
     static PREFIXES: OnceLock<Vec<PathBuf>> = OnceLock::new();
     PREFIXES.get_or_init(|| {
         let variables = ["VIRTUAL_ENV", "CONDA_PREFIX"]

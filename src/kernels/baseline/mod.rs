@@ -4,7 +4,7 @@
 
 mod cblas;
 mod crates;
-mod find;
+pub(crate) mod find;
 
 use std::collections::BTreeMap;
 

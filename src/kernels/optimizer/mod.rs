@@ -7,6 +7,7 @@
 //! | simd | one fused pass in registers | least traffic, at the speed of memory |
 
 mod constants;
+mod cuda;
 pub(in crate::kernels) mod lanes;
 #[cfg(target_arch = "x86_64")]
 pub(in crate::kernels) mod lanes_x86;
@@ -17,6 +18,8 @@ mod tests;
 mod vectors;
 
 use std::borrow::Cow;
+
+pub use cuda::CUDA_ROWS;
 
 use super::{CpuKernel, Kernel};
 use crate::device::Capabilities;

@@ -8,6 +8,7 @@
 //! | non-temporal | the probes that write without having read, by stores around the caches |
 
 pub mod anchor;
+mod cuda;
 mod fma;
 #[cfg(target_arch = "x86_64")]
 mod fma_amx;
@@ -18,6 +19,8 @@ mod streams;
 mod tests;
 
 use std::borrow::Cow;
+
+pub use cuda::CUDA_ROWS;
 
 use super::optimizer::lanes::streaming_isa;
 use super::{Body, CpuKernel, Kernel};

@@ -1,0 +1,118 @@
+//! CUDA kernels on the simulator: what `--device sim` means to the commands.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use crate::check::{self, Checked};
+use crate::device::{Device, SimDevice};
+use crate::error::{Error, Result};
+use crate::kernels::cuda::Architecture;
+use crate::kernels::{Counters, CudaKernel, Kernel};
+use crate::nvrtc::Compiler;
+use crate::ops::{Case, Expected, Inputs};
+use crate::units::Bytes;
+
+/// What came of one kernel on one case.
+pub struct Simulated {
+    /// The check of its answer, with what is wrong, if anything.
+    pub checked: Checked,
+    /// What it executed, and what it was compiled to.
+    pub counters: Counters,
+    /// Buffers and workspace.
+    pub allocated: Bytes,
+}
+
+/// A case with what its kernels share.
+pub struct Job {
+    /// What to compute.
+    pub case: Case,
+    inputs: Inputs,
+    expected: Expected,
+}
+
+impl Job {
+    /// Makes operands, and the answer.
+    pub fn new(case: Case, seed: u64) -> Self {
+        let inputs = case.inputs(seed);
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let expected = case.expected(&inputs, threads);
+        Job { case, inputs, expected }
+    }
+}
+
+/// The simulator of an architecture, with NVRTC found.
+///
+/// # Errors
+/// Where there is no NVRTC, or one that does not know the architecture.
+pub fn device(architecture: Architecture) -> Result<Device> {
+    Ok(Device::Sim(SimDevice::new(architecture, Compiler::find(None)?)?))
+}
+
+/// Longest simulation of one kernel on one case.
+pub const LONGEST_S: f64 = 30.0;
+
+/// Why a case is refused before it is tried, if so: its architecture, its form, or its size.
+pub fn refuses(sim: &SimDevice, kernel: &CudaKernel, case: &Case) -> Option<String> {
+    if let Some(reason) = sim.refuses(kernel, case) {
+        return Some(reason.into_owned());
+    }
+    let seconds = estimate(kernel, case);
+    (seconds > LONGEST_S).then(|| {
+        format!("would take about {seconds:.0} s to simulate, and {LONGEST_S:.0} s is the most")
+    })
+}
+
+/// Seconds that a launch takes to simulate, within a factor of a few: warp instructions over what a core executes of them.
+pub fn estimate(kernel: &CudaKernel, case: &Case) -> f64 {
+    /// Warp instructions a second, checks on.
+    const RATE: f64 = 3e6;
+    let cost = case.cost();
+    let tensor = kernel.claims.iter().any(|claim| claim.contains("MMA"));
+    // Lane instructions a flop: a load or two beside each FMA; a tensor-core instruction does some thousand of them.
+    let each = if tensor { 0.2 } else { 2.0 };
+    let lanes = cost.flops.0 as f64 * each + cost.bytes.0 as f64;
+    lanes / 32.0 / RATE
+}
+
+/// Compiles, simulates and checks.
+///
+/// # Errors
+/// What keeps a kernel from running: it does not compile, or the simulator does not execute an instruction. A finding is a
+/// wrong answer with the finding as its reason.
+pub fn simulate(device: &Device, kernel: &dyn Kernel, job: &Job) -> Result<Simulated> {
+    let mut prepared = kernel.prepare(device, &job.case, &job.inputs)?;
+    match prepared.launch(0) {
+        Ok(()) => {}
+        Err(Error::Finding(finding)) => {
+            let check = crate::record::Check {
+                full: job.expected.is_full(),
+                deviation: f64::NAN,
+                tolerance: job.expected.tolerance,
+            };
+            let checked = Checked { check, wrong: Some(finding) };
+            let allocated = prepared.allocated();
+            return Ok(Simulated { checked, counters: Counters::new(), allocated });
+        }
+        Err(other) => return Err(other),
+    }
+    let checked = check::check(&job.case, &job.inputs, &job.expected, &prepared.outputs()?);
+    let mut counters = prepared.counters().unwrap_or_default();
+    counters.retain(|(_, value)| value.is_finite());
+    Ok(Simulated { checked, counters, allocated: prepared.allocated() })
+}
+
+/// As [`simulate`], where a panic costs that kernel only, with the time that it took.
+pub fn simulate_guarded(
+    device: &Device,
+    kernel: &dyn Kernel,
+    job: &Job,
+) -> (Result<Simulated>, f64) {
+    let start = Instant::now();
+    let outcome = catch_unwind(AssertUnwindSafe(|| simulate(device, kernel, job)));
+    let outcome = outcome.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        Err(Error::Worker(format!("the simulator panicked: {text}")))
+    });
+    (outcome, start.elapsed().as_secs_f64())
+}

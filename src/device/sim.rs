@@ -1,0 +1,281 @@
+//! The PTX simulator as a device: CUDA kernels verified and counted without a GPU.
+//!
+//! A launch runs every step of a row's plan with all checks on. Results begin as memory that nobody wrote, so that a kernel
+//! which reads them, or leaves a part of them out, is found; writes outside the buffers that the plan declares are findings too.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use ptxsim::{Argument, Finding, Launch, Memory, Module, Options, Pointer};
+
+use super::Capabilities;
+use super::cpu::detect_capabilities;
+use crate::error::{Error, Result};
+use crate::kernels::cuda::plan::Word;
+use crate::kernels::cuda::{Architecture, Buffer, CudaKernel, Init, Plan, Scalar, Step};
+use crate::kernels::{Counters, Prepared};
+use crate::nvrtc::{Built, Compiler};
+use crate::ops::{Case, Inputs, Tensor, TensorSpec};
+use crate::units::Bytes;
+
+/// The simulator, compiling for one architecture.
+#[derive(Debug)]
+pub struct SimDevice {
+    /// What the host can do: memory bounds what can be simulated.
+    pub capabilities: Capabilities,
+    /// What sources are compiled for.
+    pub architecture: Architecture,
+    /// Compiles them.
+    pub compiler: Compiler,
+    /// How launches execute.
+    pub options: Options,
+}
+
+impl SimDevice {
+    /// A simulator of `architecture`.
+    ///
+    /// # Errors
+    /// Where there is no NVRTC, or one that does not know the architecture.
+    pub fn new(architecture: Architecture, compiler: Compiler) -> Result<Self> {
+        if let Some(reason) = compiler.refuses(&architecture.to_string()) {
+            return Err(Error::Usage(reason));
+        }
+        let options = Options::default();
+        Ok(SimDevice { capabilities: detect_capabilities(), architecture, compiler, options })
+    }
+
+    /// Why `row` cannot do `case` here, if so.
+    pub fn refuses(&self, row: &CudaKernel, case: &Case) -> Option<Cow<'static, str>> {
+        row.refuses_on(self.architecture, case)
+    }
+
+    /// Compiles a row for a case, and puts its operands into the simulated memory.
+    pub fn prepare<'d>(
+        &'d self,
+        row: &CudaKernel,
+        case: &Case,
+        inputs: &Inputs,
+    ) -> Result<Box<dyn Prepared + 'd>> {
+        if let Some(reason) = self.refuses(row, case) {
+            return Err(Error::Usage(format!("{} refuses {case}: {reason}", row.id)));
+        }
+        let plan = (row.plan)(case, self.architecture);
+        let architecture = self.architecture.to_string();
+        let built = self.compiler.compile(&row.source(), &architecture, &plan.defines)?;
+        let module = Module::parse(&built.ptx).map_err(simulator(row.id))?;
+        let mut prepared = SimPrepared {
+            id: row.id,
+            device: self,
+            plan,
+            module,
+            built,
+            inputs: inputs.clone(),
+            results: case.results(),
+            allocated: case.buffer_bytes(),
+            memory: Memory::new(),
+            pointers: Pointers::default(),
+            counters: Counters::new(),
+        };
+        prepared.allocated = prepared.allocated + Bytes(prepared.plan.workspace_bytes());
+        prepared.fill()?;
+        Ok(Box::new(prepared))
+    }
+}
+
+fn simulator(id: &str) -> impl Fn(ptxsim::Error) -> Error {
+    let id = id.to_owned();
+    move |error| match error {
+        ptxsim::Error::Finding(finding) => Error::Finding(finding.to_string()),
+        other => Error::Worker(format!("the simulator cannot run {id}: {other}")),
+    }
+}
+
+/// Addresses of the buffers.
+#[derive(Debug, Default)]
+struct Pointers {
+    read: Vec<Pointer>,
+    written: Vec<Pointer>,
+    workspace: Vec<Pointer>,
+}
+
+impl Pointers {
+    fn of(&self, buffer: Buffer) -> Pointer {
+        match buffer {
+            Buffer::Read(i) => self.read[i],
+            Buffer::Written(i) => self.written[i],
+            Buffer::Workspace(i) => self.workspace[i],
+        }
+    }
+}
+
+struct SimPrepared<'d> {
+    id: &'static str,
+    device: &'d SimDevice,
+    plan: Plan,
+    module: Module,
+    built: Built,
+    inputs: Inputs,
+    results: Vec<TensorSpec>,
+    allocated: Bytes,
+    memory: Memory,
+    pointers: Pointers,
+    counters: Counters,
+}
+
+impl SimPrepared<'_> {
+    /// Allocates every buffer anew: operands with their values, results as nobody wrote them.
+    fn fill(&mut self) -> Result<()> {
+        let failed = simulator(self.id);
+        let mut memory = Memory::new();
+        let mut pointers = Pointers::default();
+        for tensor in self.inputs.tensors.iter() {
+            let name = format!("{:?}", tensor.spec.role).to_lowercase();
+            let pointer = memory.allocate(&name, tensor.spec.bytes().0).map_err(&failed)?;
+            memory
+                .write(pointer, &tensor.bytes[..tensor.spec.bytes().0 as usize])
+                .map_err(&failed)?;
+            if tensor.spec.in_out { &mut pointers.written } else { &mut pointers.read }
+                .push(pointer);
+        }
+        for spec in &self.results {
+            let name = format!("{:?} (result)", spec.role).to_lowercase();
+            pointers.written.push(memory.allocate(&name, spec.bytes().0).map_err(&failed)?);
+        }
+        for one in &self.plan.workspace {
+            let pointer = memory.allocate(one.name, one.init.bytes()).map_err(&failed)?;
+            pointers.workspace.push(pointer);
+        }
+        for (one, &pointer) in self.plan.workspace.iter().zip(&pointers.workspace) {
+            let bytes = match &one.init {
+                Init::Unwritten(_) => continue,
+                Init::Bytes(bytes) => bytes.clone(),
+                Init::Words(words) => words
+                    .iter()
+                    .flat_map(|word| match *word {
+                        Word::Number(number) => number.to_le_bytes(),
+                        Word::Address(buffer, at) => (pointers.of(buffer).0 + at).to_le_bytes(),
+                    })
+                    .collect(),
+            };
+            memory.write(pointer, &bytes).map_err(&failed)?;
+        }
+        (self.memory, self.pointers) = (memory, pointers);
+        Ok(())
+    }
+
+    fn launch_of(&self, step: &Step) -> Result<Launch> {
+        let mut arguments: Vec<Argument> =
+            step.buffers.iter().map(|&b| self.pointers.of(b).into()).collect();
+        arguments.extend(step.scalars.iter().map(|scalar| match *scalar {
+            Scalar::U32(x) => Argument::from(x),
+            Scalar::U64(x) => Argument::from(x),
+            Scalar::F32(x) => Argument::from(x),
+        }));
+        if !step.maps.is_empty() {
+            return Err(Error::Library(format!(
+                "{}: the simulator has no tensor maps yet",
+                self.id
+            )));
+        }
+        let written = self.plan.workspace.iter().zip(&self.pointers.workspace);
+        let written = written.filter(|(one, _)| one.written).map(|(_, &pointer)| pointer);
+        Ok(Launch {
+            entry: step.entry.into(),
+            grid: step.grid,
+            block: step.block,
+            cluster: step.cluster,
+            shared: step.shared,
+            arguments,
+            may_write: Some(self.pointers.written.iter().copied().chain(written).collect()),
+        })
+    }
+}
+
+/// The first findings in words, with how many there are.
+pub fn describe(findings: &[Finding]) -> String {
+    const SHOWN: usize = 3;
+    let mut text = String::new();
+    for finding in findings.iter().take(SHOWN) {
+        let _ = write!(text, "{}{finding}", if text.is_empty() { "" } else { "; " });
+    }
+    if findings.len() > SHOWN {
+        let _ = write!(text, "; and {} more", findings.len() - SHOWN);
+    }
+    text
+}
+
+impl Prepared for SimPrepared<'_> {
+    fn launch(&mut self, _: usize) -> Result<()> {
+        let mut counted = ptxsim::Counters::default();
+        for step in &self.plan.steps {
+            let launch = self.launch_of(step)?;
+            let report = ptxsim::run(&self.module, &launch, &mut self.memory, &self.device.options)
+                .map_err(simulator(self.id))?;
+            if !report.findings.is_empty() {
+                return Err(Error::Finding(describe(&report.findings)));
+            }
+            counted.merge(&report.counters);
+        }
+        self.counters = named(&counted);
+        for resources in &self.built.resources {
+            if self.plan.steps.iter().any(|step| step.entry == resources.entry) {
+                let name = |what: &str| format!("{}.{what}", resources.entry);
+                self.counters.extend([
+                    (name("registers"), f64::from(resources.registers)),
+                    (name("shared_bytes"), f64::from(resources.shared)),
+                    (
+                        name("spill_bytes"),
+                        f64::from(resources.spill_stores + resources.spill_loads),
+                    ),
+                ]);
+            }
+        }
+        Ok(())
+    }
+
+    fn slots(&self) -> usize {
+        1
+    }
+
+    fn reset(&mut self) -> Result<()> {
+        self.fill()
+    }
+
+    /// An entry that nobody wrote is poison, whatever bytes are there.
+    fn outputs(&mut self) -> Result<Cow<'_, [Tensor]>> {
+        let specs = self.inputs.tensors.iter().map(|t| &t.spec).filter(|s| s.in_out);
+        let specs: Vec<&TensorSpec> = specs.chain(&self.results).collect();
+        let failed = simulator(self.id);
+        let mut outputs = Vec::new();
+        for (spec, &pointer) in specs.into_iter().zip(&self.pointers.written) {
+            let mut tensor = Tensor::poisoned(spec.clone());
+            let (len, size) = (spec.bytes().0 as usize, spec.dtype.size());
+            let bytes = self.memory.read(pointer, len).map_err(&failed)?;
+            if self.memory.is_written(pointer, len).map_err(&failed)? {
+                tensor.bytes[..len].copy_from_slice(&bytes);
+            } else {
+                for (i, element) in bytes.chunks_exact(size).enumerate() {
+                    let at = pointer.offset((i * size) as i64);
+                    if self.memory.is_written(at, size).map_err(&failed)? {
+                        tensor.bytes[i * size..][..size].copy_from_slice(element);
+                    }
+                }
+            }
+            outputs.push(tensor);
+        }
+        Ok(outputs.into())
+    }
+
+    fn allocated(&self) -> Bytes {
+        self.allocated
+    }
+
+    fn counters(&self) -> Option<Counters> {
+        Some(self.counters.clone())
+    }
+}
+
+/// Counters by the names that files and reports use; `ptxsim` defines them.
+pub fn named(counters: &ptxsim::Counters) -> Counters {
+    counters.iter().map(|(name, value)| (name.to_owned(), value as f64)).collect()
+}
