@@ -5,9 +5,9 @@
 //   registers, so that two blocks share an SM.
 // Ladder: rung 4, the best that fp32 pipes do. Global loads of the next BK-deep step travel in registers while this one is
 //   computed, then go to the other of two buffers in shared memory: one barrier a step.
-// Bound (H100, H200): fp32 issue. A warp's step of k loads 64 + 32 floats for 64·32 fmas: 12 wavefronts for 64 instructions,
-//   a fifth of the shared-memory rate and 4 loads to 64 fmas of issue. Global: 128 tiles give 32 flops a byte. 16 warps of the
-//   64 that fit, so that latency is hidden by 64 independent fmas a thread. What is left below the peak: loads and addresses
+// Bound (H100, H200): fp32 issue. A warp's step of k loads 64 + 32 floats for 64·32 fmas: 4 loads, between 3 wavefronts (their
+//   distinct bytes) and 16 (a quarter of a warp each), for 64 fmas that take 16 cycles of an SM.
+//   Global: 128 tiles give 32 flops a byte. 16 warps of the 64 that fit, so that latency is hidden by 64 independent fmas a thread. What is left below the peak: loads and addresses
 //   in the issue slots, barriers, the tail of the last wave. The next rung multiplies by tensor cores.
 // Shared memory is k-major for both operands; an operand contiguous in k is turned on its way there: with 4 floats of padding
 //   and BK = 8 its 32 lanes (16 rows × 2 quarters) hit 32 banks.

@@ -97,7 +97,8 @@ impl Kernel for CudaKernel {
 }
 
 /// Every CUDA kernel of this build, in the order of reports.
-pub static ROWS: &[&[&dyn Kernel]] = &[super::optimizer::CUDA_ROWS, super::peak::CUDA_ROWS];
+pub static ROWS: &[&[&dyn Kernel]] =
+    &[super::matmul::CUDA_ROWS, super::optimizer::CUDA_ROWS, super::peak::CUDA_ROWS];
 
 #[cfg(test)]
 mod tests {

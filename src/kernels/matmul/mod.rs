@@ -1,6 +1,7 @@
 //! The ladder of matmul kernels: the textbook, blocks for the caches, packed panels and register tiles.
 
 mod blocked;
+mod cuda;
 mod format;
 mod naive;
 mod simd;
@@ -10,6 +11,7 @@ mod tests;
 use super::Kernel;
 
 pub use blocked::BLOCKED;
+pub use cuda::CUDA_ROWS;
 pub use naive::NAIVE;
 pub use simd::SIMD;
 
