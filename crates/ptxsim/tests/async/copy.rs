@@ -82,10 +82,10 @@ fn copies_that_nobody_waits_for_are_found() {
 #[test]
 fn lanes_count_groups_of_their_own() {
     // Lane 1 commits one group more than lane 0: leaving one means another copy for each.
-    let body = "cp.async.ca.shared.global [%r1], [%rd0], 4;\ncp.async.commit_group;\n\
+    let body = "mul.lo.u32 %r3, %r0, 4;\nadd.u32 %r3, %r1, %r3;\n\
+                cp.async.ca.shared.global [%r3], [%rd0], 4;\ncp.async.commit_group;\n\
                 setp.eq.u32 %p1, %r0, 1;\n@%p1 cp.async.commit_group;\ncp.async.wait_group 1;\n\
-                mul.lo.u32 %r3, %r0, 4;\nadd.u32 %r3, %r1, %r3;\nsetp.eq.u32 %p2, %r0, 1;\n\
-                @%p2 ld.shared.u32 %r4, [%r1];\n@%p2 st.global.u32 [%rd1], %r4;\ncp.async.wait_all;";
+                setp.eq.u32 %p2, %r0, 1;\n@%p2 ld.shared.u32 %r4, [%r3];\n@%p2 st.global.u32 [%rd1], %r4;\ncp.async.wait_all;";
     let ran = right(body, [1, 2], &pattern(4), 4);
     assert_eq!(ran.out, pattern(4));
 }
