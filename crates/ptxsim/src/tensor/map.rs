@@ -120,7 +120,7 @@ impl TensorMap {
             return wrong(format!("a step of {step} elements, not 1 to 8"));
         }
         let row = t.tile[0] * size;
-        if row % 16 != 0 {
+        if !row.is_multiple_of(16) {
             return wrong(format!("rows of the tile of {row} bytes, no multiple of 16"));
         }
         if t.swizzle != Swizzle::None && row > t.swizzle.width() {

@@ -69,7 +69,7 @@ fn expected(t: &Tiled, bytes: &[u8], at: &[i32], nan: &[u8]) -> Vec<u8> {
             Swizzle::B128 => 8,
         };
         let (line, chunk) = (plain / 128, plain / 16 % 8);
-        let chunk = chunk / chunks * chunks + (chunk % chunks ^ line % chunks);
+        let chunk = chunk / chunks * chunks + ((chunk % chunks) ^ (line % chunks));
         let to = line * 128 + chunk * 16 + plain % 16;
         let from = if inside { &bytes[offset..offset + size] } else { nan };
         out[to..to + size].copy_from_slice(from);
@@ -77,12 +77,10 @@ fn expected(t: &Tiled, bytes: &[u8], at: &[i32], nan: &[u8]) -> Vec<u8> {
     out
 }
 
-fn load(
-    t: &Tiled,
-    at: &[i32],
-    expect: Option<usize>,
-    tail: &str,
-) -> Result<(Vec<u8>, Vec<u8>, Vec<Finding>), Error> {
+/// The tensor's bytes, what arrived, and what was found.
+type Loaded = (Vec<u8>, Vec<u8>, Vec<Finding>);
+
+fn load(t: &Tiled, at: &[i32], expect: Option<usize>, tail: &str) -> Result<Loaded, Error> {
     let mut memory = Memory::new();
     let (bytes, map) = tensor(&mut memory, t);
     let len = map.tile_bytes();

@@ -58,7 +58,7 @@ fn in_shared(address: u64, aligned: u32, what: &str) -> Result<u32, Fault> {
         let message = format!("{what} at {address:#x} is not in shared memory");
         return Err(Fault::new(Kind::OutOfBounds, message));
     }
-    if offset as u32 % aligned != 0 {
+    if !(offset as u32).is_multiple_of(aligned) {
         let message = format!("{what} at {offset:#x} is no multiple of {aligned}");
         return Err(Fault::new(Kind::Misaligned, message));
     }
@@ -159,7 +159,7 @@ pub(super) fn copy(op: &Copy, context: &mut Context, mask: u32) -> Result<(), Fa
     for lane in lanes(mask) {
         let at = |fault: Fault| fault.lanes(1 << lane);
         let bytes = context.warp.registers.get32(op.bytes)[lane];
-        if bytes % 16 != 0 {
+        if !bytes.is_multiple_of(16) {
             return Err(at(undefined(format!("a copy of {bytes} bytes, no multiple of 16"))));
         }
         let place = |context: &Context, (space, address): &(Space, Address), what: &str| {
