@@ -178,10 +178,8 @@ impl Guard<'_> {
         self.table.check(unsafe { size_of(self.program, &mut size) }, "tell a size")?;
         let mut bytes = vec![0u8; size];
         // SAFETY: the buffer is as long as the call just asked for.
-        self.table.check(
-            unsafe { bytes_of(self.program, bytes.as_mut_ptr().cast()) },
-            "hand out a result",
-        )?;
+        let rc = unsafe { bytes_of(self.program, bytes.as_mut_ptr().cast()) };
+        self.table.check(rc, "hand out a result")?;
         Ok(bytes)
     }
 }
