@@ -42,8 +42,10 @@ pub(crate) fn sectors(offsets: &[u64; 32], lanes: u32, bytes: u32) -> Need {
 /// Wavefronts of an access of `bytes` at each of the `lanes`' offsets.
 pub(crate) fn wavefronts(offsets: &[u64; 32], lanes: u32, bytes: u32) -> Need {
     let (words, width) = (u64::from(bytes.div_ceil(4).max(1)), pass_width(bytes));
+    // Passes begin at multiples of their width, so the shortcut is for lanes that begin there too.
     if let Some((_, count)) = dense(offsets, lanes, u64::from(bytes))
         && bytes >= 4
+        && (lanes.trailing_zeros() as usize).is_multiple_of(width)
     {
         let passes = (count * u64::from(bytes)).div_ceil(128).max(1);
         return Need { actual: passes, ideal: passes };
@@ -154,6 +156,14 @@ mod tests {
         assert_eq!(wavefronts(&strided(128), 0xff, 16), Need { actual: 8, ideal: 1 });
         // Rows 16 bytes longer are free of it.
         assert_eq!(wavefronts(&strided(144), 0xff, 16), Need { actual: 1, ideal: 1 });
+    }
+
+    #[test]
+    fn lanes_that_straddle_two_passes_take_both() {
+        assert_eq!(wavefronts(&strided(8), 0x00ff_ff00, 8), Need { actual: 2, ideal: 2 });
+        assert_eq!(wavefronts(&strided(8), 0xffff_0000, 8), Need { actual: 1, ideal: 1 });
+        assert_eq!(wavefronts(&strided(16), 0x0000_0ff0, 16), Need { actual: 2, ideal: 2 });
+        assert_eq!(wavefronts(&strided(4), 0x00ff_ff00, 4), Need { actual: 1, ideal: 1 });
     }
 
     #[test]
