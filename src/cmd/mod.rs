@@ -1,6 +1,7 @@
 //! The commands: one a file, with its options and its `run`.
 
 pub mod completions;
+pub mod effort;
 pub mod interrupt;
 pub mod kernels;
 pub mod list;

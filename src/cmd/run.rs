@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::effort::Effort;
 use super::progress::Progress;
 use super::{interrupt, run_sim};
 use crate::campaign::{self, Campaign, Entry, Peaks, probes_for};
@@ -25,7 +26,6 @@ use crate::plan::select::Selection;
 use crate::record::{Outcome, Record};
 use crate::report;
 use crate::store::{Run, RunWriter};
-use crate::units::Nanos;
 use crate::worker::{Processes, Spawn};
 
 /// Options of `run`.
@@ -61,65 +61,6 @@ pub struct Args {
     /// Show the cases, kernels and budget, and measure nothing
     #[arg(long)]
     dry_run: bool,
-}
-
-/// How carefully to measure.
-#[derive(Debug, Clone, Default, clap::Args, Serialize, Deserialize)]
-#[command(next_help_heading = "How carefully")]
-pub struct Effort {
-    /// Relative half-width of the 95 % interval at which a case is done, e.g. 1% [default: the suite's]
-    #[arg(long, value_name = "PERCENT")]
-    precision: Option<String>,
-    /// Time for one kernel on one case, e.g. 5s [default: the suite's]
-    #[arg(long, value_name = "TIME")]
-    budget: Option<String>,
-    /// Worker processes that measure each kernel at least [default: the suite's]
-    #[arg(long, value_name = "N")]
-    processes: Option<usize>,
-    /// Seed of all operands
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Leave out the probes of the machine's peaks (there are then no shares of peak)
-    #[arg(long)]
-    no_peaks: bool,
-}
-
-impl Effort {
-    fn goal(&self, base: Goal) -> anyhow::Result<Goal> {
-        let mut goal = base;
-        if let Some(text) = &self.precision {
-            goal.precision = percent(text)?;
-        }
-        if let Some(text) = &self.budget {
-            let budget = humantime::parse_duration(text)
-                .with_context(|| format!("--budget {text} is not a time; write 500ms, 5s or 2m"))?;
-            if budget < Duration::from_millis(10) {
-                bail!("--budget {text} is too short for a sample; use at least 10ms");
-            }
-            goal.budget = Nanos(budget.as_nanos() as f64);
-        }
-        if let Some(processes) = self.processes {
-            if !(1..=1000).contains(&processes) {
-                bail!("--processes {processes} makes no sense; use 1 to 1000");
-            }
-            goal.min_processes = processes;
-            goal.max_processes = goal.max_processes.max(processes);
-        }
-        Ok(goal)
-    }
-}
-
-/// `1%` or `0.01`, between 0.01 % and 50 %.
-fn percent(text: &str) -> anyhow::Result<f64> {
-    let number = |text: &str| text.trim().parse::<f64>().ok();
-    let value = match text.strip_suffix('%') {
-        Some(percent) => number(percent).map(|p| p / 100.0),
-        None => number(text),
-    };
-    match value {
-        Some(value) if (1e-4..=0.5).contains(&value) => Ok(value),
-        _ => bail!("--precision {text} makes no sense; write 1% or 0.01, between 0.01% and 50%"),
-    }
 }
 
 /// What a run was asked for; kept in machine.json so that `--resume` can go on.
@@ -243,10 +184,8 @@ impl Plan {
             probes_for(&asked, capabilities.last_level_cache)
         };
         let whole_suite = !order.selection.names_a_source() || order.selection.suite.is_some();
-        // A budget or precision of the user's own is a wish for care, not for haste.
-        let time_limit = suite.time_limit().filter(|_| {
-            whole_suite && order.effort.budget.is_none() && order.effort.precision.is_none()
-        });
+        let time_limit =
+            suite.time_limit().filter(|_| whole_suite && !order.effort.asks_for_care());
         // Sizes, models and lists of the user's own deserve more than quick's haste.
         let base =
             if whole_suite { suite.goal() } else { crate::plan::suite::Suite::Standard.goal() };
@@ -420,10 +359,20 @@ fn measure(
     progress.finish();
     drop(campaign);
     warn_of_lost_time("after");
+    conclude(writer, &records, start, interrupted)
+}
+
+/// Seals a run, makes its report, prints its table, and says by which code to exit.
+pub(super) fn conclude(
+    writer: RunWriter,
+    records: &[Record],
+    start: Instant,
+    interrupted: bool,
+) -> anyhow::Result<ExitCode> {
     let folder = writer.folder().to_owned();
     writer.finish()?;
     super::report::make(&folder)?;
-    let table = report::terminal(&records, super::width());
+    let table = report::terminal(records, super::width());
     let (seconds, folder) = (start.elapsed().as_secs_f64(), folder.display());
     super::show(&format!("{table}\n{} records in {seconds:.0} s: {folder}\n", records.len()))?;
     if interrupted {
@@ -459,27 +408,4 @@ fn summary(key: &str, records: &[Record]) -> String {
         .collect();
     parts.reverse();
     format!("{key}: {}", parts.join(", "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn precision_is_a_percentage_or_a_fraction() {
-        assert_eq!(percent("1%").unwrap(), 0.01);
-        assert_eq!(percent("0.02").unwrap(), 0.02);
-        for bad in ["0%", "-1%", "60%", "NaN", "x", ""] {
-            assert!(percent(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn budgets_are_times() {
-        let effort = |budget: &str| Effort { budget: Some(budget.into()), ..Effort::default() };
-        let base = crate::plan::suite::Suite::Quick.goal();
-        assert_eq!(effort("5s").goal(base).unwrap().budget, Nanos(5e9));
-        assert!(effort("5").goal(base).is_err());
-        assert!(effort("1us").goal(base).unwrap_err().to_string().contains("too short"));
-    }
 }

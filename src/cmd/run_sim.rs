@@ -13,7 +13,6 @@ use crate::plan::Planned;
 use crate::plan::select::Selection;
 use crate::plan::suite::Suite;
 use crate::record::{Counter, Outcome, Record};
-use crate::report;
 use crate::store::RunWriter;
 use crate::units::Bytes;
 
@@ -112,18 +111,7 @@ pub fn go(plan: &Plan, mut writer: RunWriter, before: &[Record]) -> anyhow::Resu
     let interrupted = interrupt::is_asked();
     let _writing = interrupt::hold();
     progress.finish();
-    let folder = writer.folder().to_owned();
-    writer.finish()?;
-    super::report::make(&folder)?;
-    let table = report::terminal(&records, super::width());
-    let (seconds, folder) = (start.elapsed().as_secs_f64(), folder.display());
-    super::show(&format!("{table}\n{} records in {seconds:.0} s: {folder}\n", records.len()))?;
-    if interrupted {
-        super::show(&format!("interrupted; `scalemark run --resume {folder}` goes on\n"))?;
-        return Ok(interrupt::exit_code());
-    }
-    let bad = records.iter().any(|r| matches!(r.outcome, Outcome::Wrong(_) | Outcome::Failed(_)));
-    Ok(if bad { ExitCode::from(1) } else { ExitCode::SUCCESS })
+    super::run::conclude(writer, &records, start, interrupted)
 }
 
 fn one(
