@@ -6,13 +6,16 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use ptxsim::{Argument, Finding, Launch, Memory, Module, Options, Pointer};
+use ptxsim::tensor::map::{ElementType, Tiled};
+use ptxsim::{Argument, Finding, Launch, Memory, Module, Options, Pointer, tensor};
 
 use super::Capabilities;
 use super::cpu::detect_capabilities;
 use crate::error::{Error, Result};
 use crate::kernels::cuda::plan::Word;
-use crate::kernels::cuda::{Architecture, Buffer, CudaKernel, Init, Plan, Scalar, Step};
+use crate::kernels::cuda::{
+    Architecture, Buffer, CudaKernel, Init, MapType, Plan, Scalar, Step, Swizzle, TensorMap,
+};
 use crate::kernels::{Counters, Prepared};
 use crate::nvrtc::{Built, Compiler};
 use crate::ops::{Case, Inputs, Tensor, TensorSpec};
@@ -171,11 +174,9 @@ impl SimPrepared<'_> {
             Scalar::U64(x) => Argument::from(x),
             Scalar::F32(x) => Argument::from(x),
         }));
-        if !step.maps.is_empty() {
-            return Err(Error::Library(format!(
-                "{}: the simulator has no tensor maps yet",
-                self.id
-            )));
+        for map in &step.maps {
+            let map = map_of(map, self.pointers.of(map.buffer)).map_err(simulator(self.id))?;
+            arguments.push(map.into());
         }
         let written = self.plan.workspace.iter().zip(&self.pointers.workspace);
         let written = written.filter(|(one, _)| one.written).map(|(_, &pointer)| pointer);
@@ -189,6 +190,31 @@ impl SimPrepared<'_> {
             may_write: Some(self.pointers.written.iter().copied().chain(written).collect()),
         })
     }
+}
+
+/// Encodes a tensor map as `cuTensorMapEncodeTiled` would.
+fn map_of(map: &TensorMap, address: Pointer) -> ptxsim::Result<ptxsim::TensorMap> {
+    ptxsim::TensorMap::encode(&Tiled {
+        element: match map.dtype {
+            MapType::U8 => ElementType::U8,
+            MapType::Bf16 => ElementType::Bf16,
+            MapType::F16 => ElementType::F16,
+            MapType::F32 => ElementType::F32,
+            MapType::I32 => ElementType::S32,
+        },
+        address,
+        dims: map.dims.clone(),
+        strides: map.strides.clone(),
+        tile: map.box_dims.clone(),
+        element_strides: Vec::new(),
+        swizzle: match map.swizzle {
+            Swizzle::None => tensor::swizzle::Swizzle::None,
+            Swizzle::B32 => tensor::swizzle::Swizzle::B32,
+            Swizzle::B64 => tensor::swizzle::Swizzle::B64,
+            Swizzle::B128 => tensor::swizzle::Swizzle::B128,
+        },
+        fill_nan: false,
+    })
 }
 
 /// The first findings in words, with how many there are.

@@ -1,6 +1,7 @@
 //! The ladder of matmul kernels on GPUs: how each file in `kernels/matmul/` is compiled and launched for a case.
 
 mod plain;
+mod tensor;
 #[cfg(test)]
 mod tests;
 
@@ -11,8 +12,15 @@ use crate::kernels::cuda::{Buffer, Plan, Scalar, Step};
 use crate::ops::{Case, DType, Matmul, Precision, Problem, Transpose};
 
 /// The CUDA kernels, up the ladder.
-pub static CUDA_ROWS: &[&dyn Kernel] =
-    &[&plain::NAIVE, &plain::COALESCED, &plain::TILED, &plain::REGISTER_TILED];
+pub static CUDA_ROWS: &[&dyn Kernel] = &[
+    &plain::NAIVE,
+    &plain::COALESCED,
+    &plain::TILED,
+    &plain::REGISTER_TILED,
+    &tensor::MMA,
+    &tensor::WGMMA_TMA,
+    &tensor::WGMMA_TMA_CLUSTER,
+];
 
 const TRANSPOSES: [Transpose; 3] = [Transpose::Nn, Transpose::Nt, Transpose::Tn];
 

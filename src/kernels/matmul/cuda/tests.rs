@@ -31,6 +31,18 @@ fn every_entry_of_a_batch_lies_in_a_tile() {
 }
 
 #[test]
+fn rows_that_tma_cannot_take_are_refused_by_name() {
+    let refusal = |p, precision| (tensor::WGMMA_TMA.refuses)(&case(p, precision));
+    let nt = |m, n, k| Matmul { transpose: Transpose::Nt, ..Matmul::new(m, n, k) };
+    assert!(refusal(nt(8, 8, 12), Precision::BF16).unwrap().contains("those of A have 24"));
+    assert!(refusal(nt(8, 12, 8), Precision::BF16).unwrap().contains("those of C have 24"));
+    assert_eq!(refusal(nt(7, 12, 8), Precision::BF16_F32), None);
+    assert!(refusal(nt(8, 8, 0), Precision::BF16).unwrap().contains("k is 0"));
+    let tn = Matmul { transpose: Transpose::Tn, ..Matmul::new(4, 8, 3) };
+    assert!(refusal(tn, Precision::BF16).unwrap().contains("those of A have 8"));
+}
+
+#[test]
 fn groups_and_sizes_beyond_31_bits_are_refused() {
     let groups = Some(crate::ops::Groups { experts: 2, skew: 0.0 });
     for row in rows() {
