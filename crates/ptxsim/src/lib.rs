@@ -41,8 +41,6 @@
 
 // A lane indexes several rows at a time.
 #![allow(clippy::needless_range_loop)]
-// Until every family uses what the engine offers it.
-#![allow(dead_code, unused_imports, unreachable_code)]
 
 pub mod ast;
 mod check;

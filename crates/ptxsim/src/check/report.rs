@@ -1,6 +1,5 @@
 //! From conflicts to findings with the other party's place.
 
-use super::Conflict;
 use crate::error::Kind;
 use crate::exec::access::Region;
 use crate::exec::{Access, AccessKind, Machine, Place, lanes};

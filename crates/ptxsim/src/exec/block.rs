@@ -63,8 +63,6 @@ pub(crate) fn is_written(bits: &[u64], offset: usize, len: usize) -> bool {
 /// Blocks that are scheduled together and see each other's shared memory; a block alone is a cluster of one.
 #[derive(Debug)]
 pub(crate) struct Cluster {
-    /// Its number in the grid.
-    pub index: u64,
     /// Its blocks by rank.
     pub blocks: Vec<Block>,
     /// Warps that have not ended.

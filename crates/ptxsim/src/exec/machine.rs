@@ -193,17 +193,6 @@ impl Machine<'_> {
         self.pending.iter().any(|p| p.ticket == ticket)
     }
 
-    /// Ends posted work now, if it has not ended.
-    ///
-    /// # Errors
-    /// The faults of the work, at the place that started it.
-    pub fn complete(&mut self, ticket: u64) -> Result<(), Fault> {
-        match self.pending.iter().position(|p| p.ticket == ticket) {
-            Some(at) => self.complete_at(at),
-            None => Ok(()),
-        }
-    }
-
     pub(super) fn complete_at(&mut self, at: usize) -> Result<(), Fault> {
         let Pending { place, work, .. } = self.pending.swap_remove(at);
         self.progress += 1;

@@ -27,8 +27,7 @@
 //! An instruction that starts work which ends later posts a [`Work`] to the machine ([`Machine::post`]) and gets a
 //! ticket. The scheduler ends posted work ([`family::complete`](crate::family::complete)): with `Options::late` only when no
 //! warp can go on otherwise (or warps only spin), one at a time, chosen by seed; without it at random times.
-//! A family that must wait for its own work uses [`Machine::is_pending`] in a [`Wait`], or ends it on the spot with
-//! [`Machine::complete`].
+//! A family that must wait for its own work ends it on the spot: it takes it out of [`Machine::pending`].
 //!
 //! # Waiting
 //! [`Flow::Wait`] parks the group on a condition and executes the instruction AGAIN when the condition holds;
@@ -48,6 +47,6 @@ pub(crate) use access::{Access, AccessKind, Order, Proxy, Request, Scope};
 pub(crate) use block::{Block, Cluster, mark};
 pub(crate) use launch::initial;
 pub use launch::run;
-pub(crate) use machine::{Context, Machine, Pending, Place, Random, Shape, Work};
+pub(crate) use machine::{Context, Machine, Place, Shape, Work};
 pub(crate) use registers::{NOTHING, Registers, Row32, Row64, lanes};
 pub(crate) use warp::{Flow, Frame, Group, Wait, Warp};

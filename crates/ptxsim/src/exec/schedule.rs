@@ -299,11 +299,6 @@ impl Machine<'_> {
     fn ready(&mut self, warp: &mut Warp, place: Place, group: &Group, wait: Wait) -> bool {
         match wait {
             Wait::Converge(lanes) => lanes & warp.alive & !group.lanes == 0,
-            Wait::WarpSync(lanes) => {
-                let same = warp.groups.iter().filter(|g| g.wait == Some(wait));
-                lanes & warp.alive & !same.fold(0, |all, g| all | g.lanes) == 0
-            }
-            Wait::Pending(ticket) => !self.is_pending(ticket),
             wait => {
                 let place = Place { pc: group.pc, ..place };
                 let mut context = Context { warp, machine: self, place };
@@ -327,10 +322,6 @@ impl Machine<'_> {
                     Some(Wait::Converge(lanes)) => {
                         format!("lanes {:#010x} to come here", lanes & waiting.alive)
                     }
-                    Some(Wait::WarpSync(lanes)) => {
-                        format!("lanes {:#010x} to execute bar.warp.sync", lanes & waiting.alive)
-                    }
-                    Some(Wait::Pending(_)) => "its own asynchronous work".into(),
                     Some(wait) => family::describe(wait, self, Place { pc: group.pc, ..*place }),
                 };
                 let source = match info.location.line {

@@ -85,7 +85,7 @@ impl Machine<'_> {
             });
         }
         let running = blocks.len() * warps as usize;
-        let started = Cluster { index, blocks, running, state: family::ClusterState::default() };
+        let started = Cluster { blocks, running, state: family::ClusterState::default() };
         let slot = match self.clusters.iter().position(|c| c.running == 0) {
             Some(slot) => {
                 self.clusters[slot] = started;

@@ -86,8 +86,6 @@ pub(crate) enum Flow {
 pub(crate) enum Wait {
     /// All living lanes of these at the same instruction.
     Converge(u32),
-    /// `bar.warp.sync` with these lanes.
-    WarpSync(u32),
     /// A barrier of the block: its number and the generation that must have passed.
     Barrier(family::barrier::Wait),
     /// An mbarrier.
@@ -96,10 +94,4 @@ pub(crate) enum Wait {
     Cluster(family::cluster::Wait),
     /// Other warps of the warpgroup.
     Wgmma(family::wgmma::Wait),
-    /// The warp's own `cp.async` work.
-    Copy(family::copy::Wait),
-    /// The warp's own bulk work.
-    Bulk(family::bulk::Wait),
-    /// Posted work with this ticket.
-    Pending(u64),
 }

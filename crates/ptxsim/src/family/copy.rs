@@ -109,20 +109,6 @@ fn copy(i: &Instruction, l: &mut Lowering) -> Result<Copy> {
     Ok(Copy { to, from, bytes, read })
 }
 
-/// What a group waits for; `wait_group` waits for nobody else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wait {}
-
-/// Whether it has come.
-pub(crate) fn ready(wait: &Wait, _context: &mut Context, _lanes: u32) -> bool {
-    match *wait {}
-}
-
-/// What it is, in words.
-pub(crate) fn describe(wait: &Wait, _machine: &Machine, _place: Place) -> String {
-    match *wait {}
-}
-
 /// Work that ends later.
 #[derive(Debug)]
 pub(crate) enum Work {
@@ -332,10 +318,5 @@ fn arrived(mask: u32, targets: &[Target; 32], context: &mut Context) -> Result<(
         let event = Event::Arrive(targets[lane].ordered(before.phase));
         context.machine.check.event(context.place, 1 << lane, event)?;
     }
-    Ok(())
-}
-
-/// A cluster has ended; copies that are still posted are the scheduler's to report.
-pub(crate) fn end(_machine: &mut Machine, _cluster: usize) -> Result<(), (Place, Fault)> {
     Ok(())
 }

@@ -126,11 +126,7 @@ pub(crate) fn ready(wait: &Wait, context: &mut Context, lanes: u32) -> bool {
         Wait::Mbarrier(wait) => mbarrier::ready(wait, context, lanes),
         Wait::Cluster(wait) => cluster::ready(wait, context, lanes),
         Wait::Wgmma(wait) => wgmma::ready(wait, context, lanes),
-        Wait::Copy(wait) => copy::ready(wait, context, lanes),
-        Wait::Bulk(wait) => bulk::ready(wait, context, lanes),
-        Wait::Converge(_) | Wait::WarpSync(_) | Wait::Pending(_) => {
-            unreachable!("the scheduler answers these itself")
-        }
+        Wait::Converge(_) => unreachable!("the scheduler answers this itself"),
     }
 }
 
@@ -141,9 +137,7 @@ pub(crate) fn describe(wait: &Wait, machine: &Machine, place: Place) -> String {
         Wait::Mbarrier(wait) => mbarrier::describe(wait, machine, place),
         Wait::Cluster(wait) => cluster::describe(wait, machine, place),
         Wait::Wgmma(wait) => wgmma::describe(wait, machine, place),
-        Wait::Copy(wait) => copy::describe(wait, machine, place),
-        Wait::Bulk(wait) => bulk::describe(wait, machine, place),
-        Wait::Converge(_) | Wait::WarpSync(_) | Wait::Pending(_) => String::new(),
+        Wait::Converge(_) => String::new(),
     }
 }
 
@@ -163,7 +157,6 @@ pub(crate) fn exited(context: &mut Context, mask: u32) -> Result<(), Fault> {
 
 /// A cluster has ended: families look for what was left undone.
 pub(crate) fn end(machine: &mut Machine, cluster: usize) -> Result<(), (Place, Fault)> {
-    copy::end(machine, cluster)?;
     bulk::end(machine, cluster)?;
     wgmma::end(machine, cluster)
 }

@@ -6,10 +6,9 @@ use super::layout::{align_up, size};
 use super::lowering::Lowering;
 use super::scope::{Scopes, Symbol};
 use super::{
-    EntryParameter, Fill, Function, Info, Instruction, ModuleVariable, P, Place, Program, R32, R64,
-    Reg, Type,
+    EntryParameter, Fill, Function, Info, Instruction, ModuleVariable, Place, Program, R32, R64,
 };
-use crate::ast::{self, Linkage, Parameter, Space, Statement, Variable};
+use crate::ast::{self, Parameter, Space, Statement, Variable};
 use crate::error::{Error, Result};
 use crate::{count, family};
 
@@ -85,7 +84,6 @@ pub(crate) fn build(module: &ast::Module, entry: &str) -> Result<Program> {
         cluster: triple("reqnctapercluster"),
         communicates: builder.communicates,
         files: module.files.clone(),
-        sm: module.sm,
     })
 }
 

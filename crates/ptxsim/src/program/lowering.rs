@@ -36,11 +36,6 @@ impl<'a, 'm> Lowering<'a, 'm> {
         Error::unsupported(self.instruction, why)
     }
 
-    /// `.target`: the number, e.g. 90.
-    pub fn sm(&self) -> u32 {
-        self.builder.module.sm
-    }
-
     /// Notes that blocks may talk to each other through this instruction (an atomic, volatile, relaxed, acquire or
     /// release access of global memory): they then run interleaved on one host thread.
     pub fn communicates(&mut self) {

@@ -16,7 +16,7 @@ use crate::ast::Location;
 use crate::count::Class;
 use crate::family;
 
-pub(crate) use lowering::{FALSE, Lowering, TRUE};
+pub(crate) use lowering::{FALSE, Lowering};
 pub use types::{Address, Base, Fill, P, PSource, R32, R64, Reg, Space, Special, Type};
 
 /// A resolved instruction, by family; see [`family`] for how to add one.
@@ -143,6 +143,4 @@ pub(crate) struct Program {
     pub communicates: bool,
     /// `.file` names by number.
     pub files: Vec<(u32, String)>,
-    /// `.target`: the number, e.g. 90.
-    pub sm: u32,
 }

@@ -205,11 +205,6 @@ impl Lowering<'_, '_> {
         self.builder.constant32(Fill::Value(value as u64))
     }
 
-    /// A constant row with `value` in all lanes.
-    pub fn constant64(&mut self, value: u64) -> Result<R64> {
-        self.builder.constant64(Fill::Value(value))
-    }
-
     /// Whether this module has the body of function `name`.
     pub fn is_defined(&self, name: &str) -> bool {
         let found = self.builder.scopes.find(name);

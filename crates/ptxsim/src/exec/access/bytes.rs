@@ -58,29 +58,6 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// `len` bytes of shared memory, to read in place.
-    ///
-    /// # Errors
-    /// As [`Machine::read_bytes`].
-    pub fn shared_bytes(
-        &mut self,
-        place: Place,
-        request: &Request,
-        lane: u32,
-        address: u64,
-        len: usize,
-    ) -> Result<&[u8], Fault> {
-        match self.admit_bytes(place, request, lane, address, len)? {
-            (Region::Shared(rank), offset) => {
-                Ok(&self.clusters[place.cluster].blocks[rank].shared[offset..offset + len])
-            }
-            _ => Err(Fault::new(
-                Kind::OutOfBounds,
-                format!("address {address:#x} is not in shared memory"),
-            )),
-        }
-    }
-
     fn admit_bytes(
         &mut self,
         place: Place,

@@ -1,7 +1,7 @@
 //! Where every access to memory passes, whoever makes it.
 //!
-//! [`Context::read`], [`Context::write`] and [`Context::atomic`] take an address a lane; [`Machine::read_bytes`],
-//! [`Machine::write_bytes`] and [`Machine::shared_bytes`] one address and any length. Each access is resolved to a
+//! [`Context::read`], [`Context::write`] and [`Context::atomic`] take an address a lane; [`Machine::read_bytes`]
+//! and [`Machine::write_bytes`] one address and any length. Each access is resolved to a
 //! [`Region`], checked for bounds, alignment and permission, told to [`check`](crate::check) and
 //! [`count`](crate::count), and only then carried out.
 

@@ -4,20 +4,6 @@ use super::work::{self, Stored};
 use crate::error::Fault;
 use crate::exec::{self, Context, Machine, Place, lanes};
 
-/// What a group waits for; `wait_group` waits for nobody else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wait {}
-
-/// Whether it has come.
-pub(crate) fn ready(wait: &Wait, _context: &mut Context, _lanes: u32) -> bool {
-    match *wait {}
-}
-
-/// What it is, in words.
-pub(crate) fn describe(wait: &Wait, _machine: &Machine, _place: Place) -> String {
-    match *wait {}
-}
-
 /// A store of a thread.
 #[derive(Debug)]
 enum Item {

@@ -12,7 +12,7 @@ use crate::error::{Fault, Result};
 use crate::exec::{Context, Flow};
 use crate::program::{Address, Lowering, R32, Space, Type};
 
-pub(crate) use group::{Wait, WarpState, describe, end, ready};
+pub(crate) use group::{WarpState, end};
 pub(crate) use work::{Work, complete};
 
 /// A resolved instruction.

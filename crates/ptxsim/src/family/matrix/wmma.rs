@@ -7,7 +7,7 @@
 use super::mma;
 use crate::error::{Fault, Kind, Result};
 use crate::exec::{AccessKind, Context, Request};
-use crate::program::{Address, Lowering, R32, R64, Reg, Space, Type};
+use crate::program::{Address, Lowering, R32, R64, Reg, Type};
 use crate::tensor::element::Element;
 use crate::tensor::form;
 use crate::tensor::fragment::Layout;

@@ -82,7 +82,8 @@ macro_rules! operations {
         pub(crate) enum Kind { $($($name,)*)* }
 
         impl Kind {
-            /// The shape of its rows.
+            /// The shape of its rows; moves and conversions know it by their types.
+            #[allow(dead_code)]
             pub fn shape(self) -> $crate::family::scalar::shapes::Shape {
                 match self {
                     $($(Kind::$name => $crate::family::scalar::shapes::Shape::$shape,)*)*

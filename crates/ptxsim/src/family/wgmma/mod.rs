@@ -11,7 +11,7 @@ mod work;
 
 use crate::ast::{Instruction, Operand};
 use crate::error::{Fault, Result};
-use crate::exec::{Context, Flow, Machine, Place};
+use crate::exec::{Context, Flow};
 use crate::program::{self, Info, Lowering, PSource, R32, R64, Reg, Type};
 use crate::tensor::descriptor::Major;
 use crate::tensor::element::Element;
