@@ -1,6 +1,6 @@
 //! What a PTX text says, before anything is looked up: names are strings, and every instruction is kept as written.
 
-use std::fmt;
+mod print;
 
 /// A PTX module.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -145,8 +145,15 @@ pub enum Statement {
     },
     /// An instruction.
     Instruction(Instruction),
-    /// `.branchtargets` or `.calltargets` with a label: the names.
-    Targets(String, Vec<String>),
+    /// `.branchtargets` or `.calltargets`.
+    Targets {
+        /// Its own name.
+        label: String,
+        /// The labels, or functions.
+        names: Vec<String>,
+        /// Whether they are functions.
+        functions: bool,
+    },
     /// `.callprototype` with a label: what a function called through a pointer returns and takes.
     Prototype(String, Vec<Parameter>, Vec<Parameter>),
     /// `.pragma "nounroll";`
@@ -212,10 +219,14 @@ pub enum Operand {
     Sink,
 }
 
-impl fmt::Display for Instruction {
-    /// The mnemonic with its modifiers, as reports name it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.opcode)?;
-        self.modifiers.iter().try_for_each(|part| write!(f, ".{part}"))
+impl Instruction {
+    /// The opcode with its modifiers, as reports name an instruction: `ld.global.nc.v4.f32`.
+    pub fn mnemonic(&self) -> String {
+        let mut text = self.opcode.clone();
+        for modifier in &self.modifiers {
+            text.push('.');
+            text.push_str(modifier);
+        }
+        text
     }
 }

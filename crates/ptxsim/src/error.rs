@@ -43,7 +43,7 @@ impl Error {
     /// An [`Error::Unsupported`] about `instruction`.
     pub(crate) fn unsupported(instruction: &Instruction, why: impl Into<String>) -> Error {
         Error::Unsupported {
-            instruction: instruction.to_string(),
+            instruction: instruction.mnemonic(),
             line: instruction.line,
             source_line: instruction.location.line,
             why: why.into(),

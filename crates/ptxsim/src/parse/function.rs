@@ -17,9 +17,13 @@ impl Parser<'_> {
         while let Some(directive) = self.directive() {
             self.at += 1;
             let mut numbers = Vec::new();
-            if let Some(Token::Text(_)) = self.peek() {
+            if directive == "pragma" {
+                let Some(Token::Text(_)) = self.peek() else {
+                    return Err(self.error("a string"));
+                };
                 self.at += 1;
                 self.expect(';')?;
+                continue;
             }
             while matches!(self.peek(), Some(Token::Word(word)) if word.starts_with(|c: char| c.is_ascii_digit()))
             {
@@ -122,14 +126,15 @@ impl Parser<'_> {
     /// What follows a label: the targets of branches and calls, a prototype, or nothing.
     fn labelled(&mut self, name: String, line: u32, out: &mut Vec<Statement>) -> Result<()> {
         match self.directive() {
-            Some("branchtargets" | "calltargets") => {
+            Some(kind @ ("branchtargets" | "calltargets")) => {
                 self.at += 1;
-                let mut targets = vec![self.word()?.to_string()];
+                let mut names = vec![self.word()?.to_string()];
                 while self.take(',') {
-                    targets.push(self.word()?.to_string());
+                    names.push(self.word()?.to_string());
                 }
                 self.expect(';')?;
-                out.push(Statement::Targets(name, targets));
+                let functions = kind == "calltargets";
+                out.push(Statement::Targets { label: name, names, functions });
             }
             Some("callprototype") => {
                 self.at += 1;

@@ -4,6 +4,8 @@ mod function;
 mod lexer;
 mod operand;
 #[cfg(test)]
+mod round;
+#[cfg(test)]
 mod tests;
 
 use crate::ast::{Init, Linkage, Module, Space, Variable};

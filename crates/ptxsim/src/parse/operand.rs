@@ -152,7 +152,14 @@ impl Parser<'_> {
             Some(Token::Word(word)) if word.starts_with(|c: char| c.is_ascii_digit()) => {}
             _ => return Ok(None),
         }
-        Ok(Some(Operand::Integer(self.integer()?)))
+        let line = self.line();
+        match self.integer()? {
+            // PTX has 64-bit constants, signed or not.
+            value if (i64::MIN as i128..=u64::MAX as i128).contains(&value) => {
+                Ok(Some(Operand::Integer(value)))
+            }
+            value => Err(error(line, format!("{value} has more than 64 bits"))),
+        }
     }
 
     /// `+16`, `-4`, or nothing.

@@ -87,7 +87,7 @@ fn instructions_keep_modifiers_guard_line_and_source() {
         ".loc 1 7 3, function_name $x, inlined_at 1 2 3\n@!%p1 ld.shared::cta.v2.f32 {%f1, _}, [%r1+-16];",
     );
     assert_eq!(found[0].guard, Some(("%p1".into(), true)));
-    assert_eq!((found[0].to_string(), found[0].line), ("ld.shared::cta.v2.f32".into(), 7));
+    assert_eq!((found[0].mnemonic(), found[0].line), ("ld.shared::cta.v2.f32".into(), 7));
     assert_eq!(found[0].location, Location { file: 1, line: 7, column: 3 });
     assert_eq!(
         found[0].operands,
@@ -153,7 +153,14 @@ fn targets_and_prototypes_belong_to_their_labels() {
         ".func f() { t: .branchtargets A, B;\nA: B: p: .callprototype (.param .b32 _) _ (.param .b64 _);\n ret; }",
     );
     let body = module.functions[0].body.as_ref().unwrap();
-    assert_eq!(body[0], Statement::Targets("t".into(), vec!["A".into(), "B".into()]));
+    assert_eq!(
+        body[0],
+        Statement::Targets {
+            label: "t".into(),
+            names: vec!["A".into(), "B".into()],
+            functions: false
+        }
+    );
     assert!(matches!(&body[3], Statement::Prototype(name, returns, params)
         if name == "p" && returns.len() == 1 && params.len() == 1));
 }

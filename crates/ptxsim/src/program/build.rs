@@ -233,7 +233,7 @@ impl<'m> Builder<'m> {
                 }
                 Statement::Instruction(instruction) => self.instruction(instruction)?,
                 Statement::Label(..) | Statement::Pragma(_) => {}
-                Statement::Targets(..) | Statement::Prototype(..) => {}
+                Statement::Targets { .. } | Statement::Prototype(..) => {}
             }
         }
         self.scopes.pop();
@@ -246,8 +246,8 @@ impl<'m> Builder<'m> {
         for statement in statements {
             match statement {
                 Statement::Label(name, _) => _ = self.scopes.declare(name, Symbol::Label(at)),
-                Statement::Targets(name, names) => {
-                    self.scopes.declare(name, Symbol::Targets(names.clone()));
+                Statement::Targets { label, names, .. } => {
+                    self.scopes.declare(label, Symbol::Targets(names.clone()));
                 }
                 Statement::Prototype(name, ..) => _ = self.scopes.declare(name, Symbol::Prototype),
                 other => at += instructions(other),
@@ -266,7 +266,7 @@ impl<'m> Builder<'m> {
         let (reads, writes) =
             (std::mem::take(&mut lowering.reads), std::mem::take(&mut lowering.writes));
         self.info.push(Info {
-            text: instruction.to_string(),
+            text: instruction.mnemonic(),
             line: instruction.line,
             location: instruction.location,
             class: count::classify(instruction, &op),
