@@ -242,8 +242,6 @@ fn what_is_not_executed_is_refused_by_name() {
     let pair = "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.cta_group::2 \
                 [%r1], [%rd0, {%r3, %r4}], [%r2];";
     assert!(refusal(pair).contains("pairs of blocks"));
-    let reduce = "cp.reduce.async.bulk.global.shared::cta.bulk_group.add.u32 [%rd1], [%r1], 16;";
-    assert!(refusal(reduce).contains("reductions"));
     let replace = "tensormap.replace.tile.global_address.global.b1024.b64 [%rd0], %rd1;";
     assert!(refusal(replace).contains("tensor maps"));
     let flat = "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes \

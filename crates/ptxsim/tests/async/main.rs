@@ -5,3 +5,4 @@ mod copy;
 mod corpus;
 mod launch;
 mod mbarrier;
+mod reduce;

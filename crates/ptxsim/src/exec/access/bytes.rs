@@ -58,6 +58,38 @@ impl Machine<'_> {
         Ok(())
     }
 
+    /// Lets `change` change `len` bytes at an address of global or shared memory, for `lane` of the warp at `place`.
+    ///
+    /// # Errors
+    /// As [`Machine::write_bytes`].
+    pub fn change_bytes(
+        &mut self,
+        place: Place,
+        request: &Request,
+        lane: u32,
+        address: u64,
+        len: usize,
+        change: impl FnOnce(&mut [u8]),
+    ) -> Result<(), Fault> {
+        match self.admit_bytes(place, request, lane, address, len)? {
+            (Region::Global(index), offset) => {
+                let allocation = self.memory.allocation(index);
+                let mut bytes = vec![0; len];
+                allocation.read(offset, &mut bytes);
+                change(&mut bytes);
+                allocation.write(offset, &bytes);
+                allocation.mark(offset, len);
+            }
+            (Region::Shared(rank), offset) => {
+                let block = &mut self.clusters[place.cluster].blocks[rank];
+                change(&mut block.shared[offset..offset + len]);
+                block.mark(offset, len);
+            }
+            (Region::Param | Region::Local, _) => return Err(local(address)),
+        }
+        Ok(())
+    }
+
     fn admit_bytes(
         &mut self,
         place: Place,

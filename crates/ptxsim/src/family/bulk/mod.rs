@@ -1,15 +1,17 @@
-//! Asynchronous bulk and tensor copies: cp.async.bulk (PTX ISA 9.7.9.25.4 to 9.7.9.27).
+//! Asynchronous bulk and tensor copies and reductions: cp.async.bulk, cp.reduce.async.bulk (PTX ISA 9.7.9.25.4 to 9.7.9.27).
 //!
 //! Each is started by one thread at a time and posted as work that reads its source when it ends, through the asynchronous
 //! proxy. Loads tell an mbarrier of each destination block how many bytes have come; stores belong to groups of their thread.
-//! Refused by name: reductions, im2col and gather modes, `.cta_group`, byte masks, `tensormap.replace`.
+//! Refused by name: im2col and gather modes, `.cta_group`, byte masks, `tensormap.replace`.
 
 mod group;
+mod reduce;
 mod work;
 
 use crate::ast::{Instruction, Operand};
 use crate::error::{Fault, Result};
 use crate::exec::{Context, Flow};
+use crate::family::memory::{Reduction, What};
 use crate::program::{Address, Lowering, R32, Space, Type};
 
 pub(crate) use group::{WarpState, end};
@@ -56,6 +58,8 @@ pub(crate) struct Load {
 pub(crate) struct Store {
     tensor: Tensor,
     from: Address,
+    /// What is done to elements of global memory that are not only overwritten.
+    reduce: Option<What>,
 }
 
 /// A copy of bytes.
@@ -67,6 +71,7 @@ pub(crate) struct Copy {
     /// The mbarrier to tell; without one it belongs to a group.
     barrier: Option<Address>,
     blocks: Option<R32>,
+    reduce: Option<Reduction>,
 }
 
 /// Resolves an instruction of this family.
@@ -80,10 +85,10 @@ pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
             return Ok(Some(Op::Prefetch));
         }
         "tensormap" => return Err(l.unsupported("tensor maps are not changed by kernels here")),
-        "cp" if has("reduce") => return Err(l.unsupported("reductions of bulk copies")),
         "cp" if has("bulk") => {}
         _ => return Ok(None),
     }
+    let reduces = l.flag("reduce");
     l.require("async")?;
     l.require("bulk")?;
     if l.flag("commit_group") {
@@ -98,7 +103,7 @@ pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
     }
     for (modifier, what) in [
         ("im2col", "im2col loads"),
-        ("im2col_no_offs", "im2col stores"),
+        ("im2col_no_offs", "im2col stores and reductions"),
         ("im2col::w", "im2col loads"),
         ("im2col::w::128", "im2col loads"),
         ("tile::gather4", "gathering loads"),
@@ -133,6 +138,7 @@ pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
         return Ok(Some(Op::Prefetch));
     }
     let (to, from) = (l.space(), l.space());
+    let reduce = if reduces { Some(reduce::lower(tensor, to, l)?) } else { None };
     let barrier = l.flag("mbarrier::complete_tx::bytes");
     if !barrier {
         l.require("bulk_group")?;
@@ -142,7 +148,7 @@ pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
     let shared = |space: Space| matches!(space, Space::Shared | Space::Cluster);
     let known = match (to, from) {
         (Space::Global, Space::Shared) => !barrier && !multicast,
-        (to, Space::Global) => barrier && shared(to),
+        (to, Space::Global) => barrier && shared(to) && !reduces,
         (Space::Cluster, Space::Shared) => barrier && !multicast && !tensor,
         _ => false,
     };
@@ -151,7 +157,11 @@ pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
     }
     let (op, next) = match (tensor, to) {
         (true, Space::Global) => {
-            let op = Store { tensor: self::tensor(l, 0, rank)?, from: l.address(1)? };
+            let op = Store {
+                tensor: self::tensor(l, 0, rank)?,
+                from: l.address(1)?,
+                reduce: reduce.map(|(what, _)| what),
+            };
             (Op::Store(Box::new(op)), 2)
         }
         (true, _) => {
@@ -169,6 +179,7 @@ pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
                 bytes: l.source32(2, Type::U32)?,
                 barrier: if barrier { Some(l.address(3)?) } else { None },
                 blocks: if multicast { Some(l.source32(4, Type::B16)?) } else { None },
+                reduce: reduce.and_then(|(what, ty)| Some(Reduction { what, ty: ty? })),
             };
             (Op::Copy(Box::new(op)), 3 + barrier as usize + multicast as usize)
         }

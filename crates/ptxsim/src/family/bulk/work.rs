@@ -1,10 +1,11 @@
 //! Bulk work: starting it, and ending it.
 
-use super::{Copy, Load, Store, Tensor};
+use super::{Copy, Load, Store, Tensor, reduce};
 use crate::error::{Fault, Kind};
 use crate::exec::access::SHARED_WINDOW;
 use crate::exec::{self, AccessKind, Context, Machine, Place, Request, lanes};
 use crate::family::mbarrier::{self, Target};
+use crate::family::memory::Reduction;
 use crate::program::{Address, R32, Space};
 use crate::tensor::map::TensorMap;
 
@@ -20,11 +21,11 @@ pub(crate) enum Work {
     /// A tile into shared memory: to the same offset of blocks of the cluster.
     Load(u32, Box<(TensorMap, [i32; 5])>, Delivery),
     /// A tile out of shared memory, from this address.
-    Store(u32, Box<(TensorMap, [i32; 5])>, u32),
+    Store(u32, Box<(TensorMap, [i32; 5])>, u32, Option<Reduction>),
     /// Bytes into shared memory.
-    Copy(u32, (Space, u64), u32, Delivery),
+    Copy(u32, (Space, u64), u32, Delivery, Option<Reduction>),
     /// Bytes out of shared memory: from, to, how many.
-    CopyOut(u32, u64, u64, u32),
+    CopyOut(u32, [u64; 2], u32, Option<Reduction>),
 }
 
 /// Where what is loaded goes.
@@ -44,6 +45,7 @@ pub(crate) struct Stored {
     lane: u32,
     bytes: Vec<u8>,
     parts: Vec<(usize, u64, usize)>,
+    reduce: Option<Reduction>,
 }
 
 fn undefined(message: String) -> Fault {
@@ -141,20 +143,22 @@ pub(super) fn load(op: &Load, context: &mut Context, mask: u32) -> Result<(), Fa
     Ok(())
 }
 
-/// Starts stores by a tensor map.
+/// Starts stores and reductions by a tensor map.
 pub(super) fn store(op: &Store, context: &mut Context, mask: u32) -> Result<(), Fault> {
     for lane in lanes(mask) {
         let at = |fault: Fault| fault.lanes(1 << lane);
         let tensor = find_tensor(&op.tensor, context, lane).map_err(at)?;
         let from = in_shared(value(context, &op.from, lane), 128, "the source").map_err(at)?;
-        let work = Work::Store(lane as u32, tensor, from);
+        let of_tensor = |what| reduce::of_tensor(what, tensor.0.element);
+        let reduce = op.reduce.map(of_tensor).transpose().map_err(at)?;
+        let work = Work::Store(lane as u32, tensor, from, reduce);
         let ticket = context.machine.post(context.place, exec::Work::Bulk(work));
         context.warp.state.bulk.started(lane, ticket);
     }
     Ok(())
 }
 
-/// Starts copies of bytes.
+/// Starts copies of bytes and reductions of arrays.
 pub(super) fn copy(op: &Copy, context: &mut Context, mask: u32) -> Result<(), Fault> {
     for lane in lanes(mask) {
         let at = |fault: Fault| fault.lanes(1 << lane);
@@ -177,7 +181,7 @@ pub(super) fn copy(op: &Copy, context: &mut Context, mask: u32) -> Result<(), Fa
         let from = place(context, &op.from, "the source").map_err(at)?;
         let lane = lane as u32;
         let Some(barrier) = &op.barrier else {
-            let work = Work::CopyOut(lane, from, to, bytes);
+            let work = Work::CopyOut(lane, [from, to], bytes, op.reduce);
             let ticket = context.machine.post(context.place, exec::Work::Bulk(work));
             context.warp.state.bulk.started(lane as usize, ticket);
             continue;
@@ -187,7 +191,7 @@ pub(super) fn copy(op: &Copy, context: &mut Context, mask: u32) -> Result<(), Fa
         }
         let delivery =
             deliver(context, lane as usize, to as u32, barrier, op.blocks).map_err(at)?;
-        let work = Work::Copy(lane, (op.from.0, from), bytes, delivery);
+        let work = Work::Copy(lane, (op.from.0, from), bytes, delivery, op.reduce);
         context.machine.post(context.place, exec::Work::Bulk(work));
     }
     Ok(())
@@ -204,13 +208,13 @@ pub(crate) fn complete(work: Work, machine: &mut Machine, place: Place) -> Resul
                 machine.read_bytes(place, &READ_GLOBAL, lane, address, out)?;
             }
             let tile = map.swizzled(delivery.offset, tile);
-            delivered(machine, place, lane, &tile, delivery)
+            delivered(machine, place, lane, &tile, delivery, None)
         }
-        Work::Copy(lane, (space, address), len, delivery) => {
+        Work::Copy(lane, (space, address), len, delivery, reduce) => {
             let mut bytes = vec![0; len as usize];
             let request = if space == Space::Global { READ_GLOBAL } else { READ_SHARED };
             machine.read_bytes(place, &request, lane, address, &mut bytes)?;
-            delivered(machine, place, lane, &bytes, delivery)
+            delivered(machine, place, lane, &bytes, delivery, reduce)
         }
         out => {
             let stored = read(out, machine, place)?;
@@ -225,11 +229,17 @@ fn delivered(
     lane: u32,
     bytes: &[u8],
     to: Delivery,
+    reduce: Option<Reduction>,
 ) -> Result<(), Fault> {
     for rank in lanes(to.blocks) {
         let address = (rank as u64) << 24 | to.offset as u64;
-        if !bytes.is_empty() {
-            machine.write_bytes(place, &WRITE_SHARED, lane, address, bytes)?;
+        match reduce {
+            _ if bytes.is_empty() => {}
+            None => machine.write_bytes(place, &WRITE_SHARED, lane, address, bytes)?,
+            Some(reduction) => {
+                let to = (Space::Cluster, address);
+                reduce::reduce(machine, place, lane, reduction, to, bytes)?;
+            }
         }
         let barrier = Target { rank, offset: to.barrier };
         mbarrier::complete_bytes(machine, place, barrier, bytes.len() as u64)?;
@@ -240,20 +250,20 @@ fn delivered(
 /// Reads the source of a store.
 pub(super) fn read(work: Work, machine: &mut Machine, place: Place) -> Result<Stored, Fault> {
     match work {
-        Work::Store(lane, tensor, from) => {
+        Work::Store(lane, tensor, from, reduce) => {
             let (map, at) = &*tensor;
             let mut tile = vec![0; map.tile_bytes()];
             machine.read_bytes(place, &READ_SHARED, lane, from as u64, &mut tile)?;
             let bytes = map.swizzled(from & 0xff_ffff, tile);
-            Ok(Stored { lane, bytes, parts: map.parts(*at) })
+            Ok(Stored { lane, bytes, parts: map.parts(*at), reduce })
         }
-        Work::CopyOut(lane, from, to, len) => {
+        Work::CopyOut(lane, [from, to], len, reduce) => {
             let mut bytes = vec![0; len as usize];
             if len > 0 {
                 machine.read_bytes(place, &READ_SHARED, lane, from, &mut bytes)?;
             }
             let parts = if len > 0 { vec![(0, to, len as usize)] } else { Vec::new() };
-            Ok(Stored { lane, bytes, parts })
+            Ok(Stored { lane, bytes, parts, reduce })
         }
         Work::Load(..) | Work::Copy(..) => unreachable!("loads belong to no group"),
     }
@@ -263,7 +273,13 @@ pub(super) fn read(work: Work, machine: &mut Machine, place: Place) -> Result<St
 pub(super) fn write(stored: &Stored, machine: &mut Machine, place: Place) -> Result<(), Fault> {
     for (offset, address, len) in &stored.parts {
         let bytes = &stored.bytes[*offset..offset + len];
-        machine.write_bytes(place, &WRITE_GLOBAL, stored.lane, *address, bytes)?;
+        match stored.reduce {
+            None => machine.write_bytes(place, &WRITE_GLOBAL, stored.lane, *address, bytes)?,
+            Some(reduction) => {
+                let to = (Space::Global, *address);
+                reduce::reduce(machine, place, stored.lane, reduction, to, bytes)?;
+            }
+        }
     }
     Ok(())
 }

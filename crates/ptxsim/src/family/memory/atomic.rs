@@ -1,16 +1,13 @@
 //! atom and red: all operations, types and vectors.
 //!
-//! Lanes of a warp take their turns in order. `.f32` additions to global memory flush subnormals, those to shared memory
-//! do not (PTX ISA, "atom").
+//! Lanes of a warp take their turns in order.
 
 use super::load::get;
 use super::modifiers::{hints, request};
+use super::reduction::{Reduction, What};
 use crate::ast::Operand;
 use crate::error::{Fault, Result};
 use crate::exec::{AccessKind, Context, Order, Request};
-use crate::num::format::{Bf16, F16};
-use crate::num::half::{self, HalfMode};
-use crate::num::{Mode, Rounding, double, single};
 use crate::program::{Address, Lowering, R64, Reg, Space, Type};
 
 /// A resolved instruction.
@@ -18,8 +15,7 @@ use crate::program::{Address, Lowering, R64, Reg, Space, Type};
 pub(crate) struct Op {
     request: Request,
     address: Address,
-    what: What,
-    ty: Type,
+    reduction: Reduction,
     /// Where old values go; `red` has none.
     d: Vec<Reg>,
     /// Operands, one an element.
@@ -28,35 +24,9 @@ pub(crate) struct Op {
     c: Option<Reg>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
-    And,
-    Or,
-    Xor,
-    Exch,
-    Cas,
-    Add,
-    Inc,
-    Dec,
-    Min,
-    Max,
-}
-
 /// Resolves `atom` and `red`.
 pub(super) fn lower(returns: bool, l: &mut Lowering) -> Result<Op> {
-    let what = l.one_of(&[
-        ("and", What::And),
-        ("or", What::Or),
-        ("xor", What::Xor),
-        ("exch", What::Exch),
-        ("cas", What::Cas),
-        ("add", What::Add),
-        ("inc", What::Inc),
-        ("dec", What::Dec),
-        ("min", What::Min),
-        ("max", What::Max),
-    ]);
-    let Some(what) = what else { return Err(l.unsupported("its operation")) };
+    let what = l.take(What::parse).ok_or_else(|| l.unsupported("its operation"))?;
     let policy = hints(l);
     let request = request(l, AccessKind::Atomic, Order::Relaxed)?;
     let n = l.one_of(&[("v2", 2), ("v4", 4), ("v8", 8)]).unwrap_or(1);
@@ -84,7 +54,7 @@ pub(super) fn lower(returns: bool, l: &mut Lowering) -> Result<Op> {
     if d.iter().chain(&b).chain(&c).any(|r| l.register_bits(*r) < ty.bits()) {
         return Err(l.unsupported("a register narrower than the type"));
     }
-    Ok(Op { request, address, what, ty, d, b, c })
+    Ok(Op { request, address, reduction: Reduction { what, ty }, d, b, c })
 }
 
 fn elements<'a>(l: &mut Lowering<'a, '_>, k: usize, n: usize) -> Result<&'a [Operand]> {
@@ -119,7 +89,7 @@ fn allowed(what: What, ty: Type, noftz: bool, n: usize) -> bool {
 
 /// Executes it.
 pub(super) fn execute(op: &Op, context: &mut Context, mask: u32) -> Result<(), Fault> {
-    match op.ty.bytes() as usize * op.b.len() {
+    match op.reduction.ty.bytes() as usize * op.b.len() {
         2 => run::<2>(op, context, mask),
         4 => run::<4>(op, context, mask),
         8 => run::<8>(op, context, mask),
@@ -130,7 +100,7 @@ pub(super) fn execute(op: &Op, context: &mut Context, mask: u32) -> Result<(), F
 fn run<const N: usize>(op: &Op, context: &mut Context, mask: u32) -> Result<(), Fault> {
     let registers = &context.warp.registers;
     let addresses = registers.addresses(&op.address);
-    let bytes = op.ty.bytes() as usize;
+    let bytes = op.reduction.ty.bytes() as usize;
     let mut operands = [[0u128; 8]; 32];
     let mut swaps = [0u128; 32];
     for lane in crate::exec::lanes(mask) {
@@ -149,8 +119,8 @@ fn run<const N: usize>(op: &Op, context: &mut Context, mask: u32) -> Result<(), 
         for (k, slot) in new.chunks_mut(bytes).enumerate() {
             let mut wide = [0; 16];
             wide[..bytes].copy_from_slice(slot);
-            let value =
-                change(op, u128::from_le_bytes(wide), operands[lane][k], swaps[lane], global)?;
+            let old = u128::from_le_bytes(wide);
+            let value = op.reduction.apply(old, operands[lane][k], swaps[lane], global)?;
             slot.copy_from_slice(&value.to_le_bytes()[..bytes]);
         }
         Some(new)
@@ -177,86 +147,4 @@ fn run<const N: usize>(op: &Op, context: &mut Context, mask: u32) -> Result<(), 
         }
     }
     Ok(())
-}
-
-/// The new value, or nothing where the old one stays.
-fn change(op: &Op, old: u128, b: u128, c: u128, global: bool) -> Option<u128> {
-    use Type::*;
-    let mode = HalfMode::default();
-    let keep = if op.ty.bits() == 128 { !0 } else { (1 << op.ty.bits()) - 1 };
-    let b = b & keep;
-    let signed = |v: u128| {
-        let shift = 128 - op.ty.bits();
-        (v << shift) as i128 >> shift
-    };
-    let less = if op.ty.is_signed() { signed(old) < signed(b) } else { old < b };
-    let new = match (op.what, op.ty) {
-        (What::And, _) => old & b,
-        (What::Or, _) => old | b,
-        (What::Xor, _) => old ^ b,
-        (What::Exch, _) => b,
-        (What::Cas, _) if old == b => c,
-        (What::Cas, _) => return None,
-        (What::Inc, _) => {
-            if old >= b {
-                0
-            } else {
-                old + 1
-            }
-        }
-        (What::Dec, _) => {
-            if old == 0 || old > b {
-                b
-            } else {
-                old - 1
-            }
-        }
-        (What::Add, F32) => {
-            let mode = Mode { rounding: Rounding::Nearest, ftz: global, sat: false };
-            single::add(old as u32, b as u32, mode) as u128
-        }
-        (What::Add, F64) => double::add(old as u64, b as u64, Rounding::Nearest) as u128,
-        (What::Add, F16) => {
-            half::add::<crate::num::format::F16>(old as u16, b as u16, mode) as u128
-        }
-        (What::Add, Bf16) => {
-            half::add::<crate::num::format::Bf16>(old as u16, b as u16, mode) as u128
-        }
-        (What::Add, F16x2) => half::pair([old as u32, b as u32], |[a, b]| {
-            half::add::<crate::num::format::F16>(a, b, mode)
-        }) as u128,
-        (What::Add, Bf16x2) => half::pair([old as u32, b as u32], |[a, b]| {
-            half::add::<crate::num::format::Bf16>(a, b, mode)
-        }) as u128,
-        (What::Add, _) => old.wrapping_add(b),
-        (What::Min | What::Max, ty) if matches!(ty, F16 | Bf16 | F16x2 | Bf16x2) => {
-            extreme(ty, old as u32, b as u32, op.what == What::Max) as u128
-        }
-        (What::Min, _) => {
-            if less {
-                old
-            } else {
-                b
-            }
-        }
-        (What::Max, _) => {
-            if less {
-                b
-            } else {
-                old
-            }
-        }
-    };
-    Some(new & keep)
-}
-
-fn extreme(ty: Type, a: u32, b: u32, max: bool) -> u32 {
-    use crate::num::select::{Select, select};
-    let how = Select { max, ..Select::default() };
-    match ty {
-        Type::F16 => select::<F16>(a, b, how),
-        Type::Bf16 => select::<Bf16>(a, b, how),
-        Type::F16x2 => half::pair([a, b], |[a, b]| select::<F16>(a as u32, b as u32, how) as u16),
-        _ => half::pair([a, b], |[a, b]| select::<Bf16>(a as u32, b as u32, how) as u16),
-    }
 }

@@ -3,12 +3,15 @@
 mod atomic;
 mod load;
 mod modifiers;
+mod reduction;
 mod spaces;
 
 use crate::ast::Instruction;
 use crate::error::{Fault, Result};
 use crate::exec::{Context, Flow};
 use crate::program::Lowering;
+
+pub(crate) use reduction::{Reduction, What};
 
 /// A resolved instruction.
 #[derive(Debug)]
