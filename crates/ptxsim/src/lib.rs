@@ -44,6 +44,7 @@
 
 pub mod ast;
 mod check;
+pub mod conformance;
 mod count;
 mod error;
 mod exec;

@@ -225,6 +225,22 @@ mod tests {
     }
 
     #[test]
+    fn the_forms_of_mma_are_those_that_ptxas_takes() {
+        let taken = include_str!("../conformance/tables/products.txt");
+        for line in taken.lines() {
+            let form = line.rsplit(' ').next().unwrap();
+            assert!(mma(&parts(form)).is_some(), "{form}");
+        }
+        // Signs and 8-bit floats mix, integers may saturate, bits meet in two ways.
+        let count = |(shapes, types, results): &Row| {
+            let mixed = if types.len() == 2 { 4 } else { types.len() };
+            let qualified = if matches!(types[0], S8 | S4 | B1) { 2 } else { 1 };
+            shapes.len() * mixed * results.len() * qualified
+        };
+        assert_eq!(MMA.iter().map(count).sum::<usize>(), taken.lines().count());
+    }
+
+    #[test]
     fn forms_that_ptx_does_not_have_are_none() {
         for text in [
             "m16n8k32.f32.bf16.bf16.f32",

@@ -1,16 +1,26 @@
 #!/usr/bin/env python3
-"""Writes float.txt, convert.txt and integer.txt: what instructions give by the PTX ISA, by exact fractions and Python's integers.
+"""Writes the tables beside this file: what instructions give by the PTX ISA, by exact fractions and Python's integers.
 
-A block starts with `> TYPE TYPE … : PTX`: the type of d, then those of a, b, c as the kernel loads them, then statements
-over the registers d, a, b, c and the predicates p, q. Each line after it is one thread: operands, then the result, in hex.
-A result of `nan` stands for any NaN. Needs nothing but Python.
+A block starts with `> SM VERSION TYPE TYPE … [~ BOUND] : PTX`: the least target and PTX version that ptxas takes it for, the type
+of d, then those of a, b, c as the kernel loads them, then statements over the registers d, a, b, c and the predicates p, q.
+Each line after it is one thread: operands, then the result, in hex. A result of `nan` stands for any NaN. Where there is a
+bound (`ulp N`, `abs X` or `rel X`, X a power of two), the result is the exact one rounded to nearest.
+
+products.txt has a line for each form of mma.sync that ptxas takes: least target, version, form.
+Needs Python, and ptxas as the variable PTXAS.
 """
 
 import math
+import os
+import re
+import struct
+import subprocess
 import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
-sys.path.insert(0, "../../src/num/reference")
+sys.path.insert(0, "../../num/reference")
 sys.modules.setdefault("ml_dtypes", type(sys)("ml_dtypes"))
 sys.modules.setdefault("mpmath", type(sys)("mpmath"))
 sys.modules.setdefault("numpy", type(sys)("numpy"))
@@ -25,11 +35,163 @@ NAN = {"f32": 0x7FFFFFFF, "f16": 0x7FFF, "bf16": 0x7FFF, "f64": None}
 BITS = {"f32": 32, "f16": 16, "bf16": 16, "f64": 64}
 
 
-def block(out, types, text, rows):
-    out.write(f"> {types} : {text}\n")
-    for *operands_, result in rows:
-        words = [f"{x:x}" for x in operands_]
-        out.write(" ".join(words + ["nan" if result is None else f"{result:x}"]) + "\n")
+VERSIONS = ["7.0", "7.1", "7.8", "8.0", "8.1", "8.4", "8.6", "8.7", "8.8", "9.0"]
+# Targets, each with the first version that has it.
+TARGETS = [("75", "6.3"), ("80", "7.0"), ("86", "7.1"), ("89", "7.8"), ("90a", "8.0"), ("100a", "8.6"), ("120a", "8.7")]
+
+
+def accepts(target, version, body):
+    """Whether ptxas takes a kernel."""
+    text = f".version {version}\n.target sm_{target}\n.address_size 64\n.visible .entry k(.param .u64 rows)\n{{\n{body}\nret;\n}}\n"
+    with tempfile.NamedTemporaryFile("w", suffix=".ptx") as file:
+        file.write(text)
+        file.flush()
+        done = subprocess.run([os.environ["PTXAS"], f"-arch=sm_{target}", file.name, "-o", "/dev/null"], capture_output=True)
+        return done.returncode == 0
+
+
+def least(body):
+    """The least target and version, or None."""
+    for target, first in TARGETS:
+        if accepts(target, "9.0", body):
+            versions = [v for v in VERSIONS if float(v) >= float(first)]
+            return target.rstrip("a"), next(v for v in versions if accepts(target, v, body))
+    return None
+
+
+def block(out, types, text, rows, bound=""):
+    """Notes a block; `write_blocks` writes all of them."""
+    out.append((types, text, list(rows), bound))
+
+
+def write_blocks(out, blocks):
+    def target(noted):
+        types, text, _, _ = noted
+        names = [f".reg .{ty} {name};" for name, ty in zip("dabc", types.split())]
+        # A value that ptxas cannot know, so that it does not fold the statements away.
+        loads = [f"ld.global.{ty} {name}, [at];" for name, ty in list(zip("dabc", types.split()))[1:]]
+        store = f"st.global.{types.split()[0]} [at], d;"
+        declared = ".reg .pred p, q; .reg .b64 at; ld.param.u64 at, [rows];"
+        return least("\n".join([declared, *names, *loads, text, store]))
+
+    with ThreadPoolExecutor() as pool:
+        for (types, text, rows, bound), found in zip(blocks, pool.map(target, blocks)):
+            if not found:
+                print(f"left out, for ptxas refuses it: {text}", file=sys.stderr)
+                continue
+            out.write(f"> {found[0]} {found[1]} {types}{' ~ ' + bound if bound else ''} : {text}\n")
+            for *operands_, result in rows:
+                words = [f"{x:x}" for x in operands_]
+                out.write(" ".join(words + ["nan" if result is None else f"{result:x}"]) + "\n")
+
+
+def products(out):
+    """Every form of mma.sync, tried."""
+    shapes = [f"m{m}n8k{k}" for m in (8, 16) for k in (4, 8, 16, 32, 64, 128, 256)]
+    floats_ = ["f16", "bf16", "tf32", "e4m3", "e5m2", "f64"]
+    forms = []
+    for shape in shapes:
+        for a in floats_:
+            for b in floats_ if a[0] == "e" else [a]:
+                if b != a and b[0] != "e":
+                    continue
+                for d in ["f16", "f32", "f64"]:
+                    forms.append(f"{shape}.{d}.{a}.{b}.{d}")
+        forms.append(f"{shape}.f32.f16.f16.f16")
+        for width in ("8", "4"):
+            for a in "su":
+                for b in "su":
+                    for sat in ("", ".satfinite"):
+                        forms.append(f"{shape}{sat}.s32.{a}{width}.{b}{width}.s32")
+        for op in ("xor", "and"):
+            forms.append(f"{shape}.s32.b1.b1.s32.{op}.popc")
+
+    bits = {"f16": 16, "bf16": 16, "tf32": 32, "f64": 64, "f32": 32, "s32": 32, "e4m3": 8, "e5m2": 8, "b1": 1}
+    width = lambda ty: bits.get(ty) or int(ty[1:])
+
+    def target(form):
+        m, n, k = (int(x) for x in re.match(r"m(\d+)n(\d+)k(\d+)", form).groups())
+        shape, *rest = form.split(".")
+        types = [t for t in rest if t in bits or re.fullmatch(r"[su][48]", t)]
+        d, a, b, c = types
+        register = lambda ty: ("b64", "d") if ty == "f64" else ("f32", "f") if ty == "f32" else ("b32", "r")
+        each = lambda ty, count: count * width(ty) // 32 // (64 if ty == "f64" else 32)
+        quad = (m, k, a) == (8, 4, "f16")
+        counts = [each(d, m * n), each(a, m * k), each(b, k * n), each(c, m * n)]
+        if quad:
+            counts = [8 if d == "f32" else 4, 2, 2, 8 if c == "f32" else 4]
+        if 0 in counts:
+            return None
+        names, lines = [], []
+        for operand, ty, count in zip("dabc", (d, a, b, c), counts):
+            kind, prefix = register(ty)
+            lines.append(f".reg .{kind} {operand}<{count}>;")
+            names.append("{" + ", ".join(f"{operand}{i}" for i in range(count)) + "}")
+            if operand != "d":
+                lines += [f"ld.global.{kind} {operand}{i}, [at+{8 * i}];" for i in range(count)]
+        lines.append(f"mma.sync.aligned.{shape}.row.col.{'.'.join(rest)} {', '.join(names)};")
+        lines += [f"st.global.{register(d)[0]} [at+{8 * i}], d{i};" for i in range(counts[0])]
+        return least("\n".join([".reg .b64 at; ld.param.u64 at, [rows];", *lines]))
+
+    with ThreadPoolExecutor() as pool:
+        for form, found in zip(forms, pool.map(target, forms)):
+            if found:
+                out.write(f"{found[0]} {found[1]} {form}\n")
+
+
+def approximate(out):
+    """Approximate functions between their special values, with the errors that the ISA allows."""
+    source = splitmix(91)
+    single = lambda x: struct.unpack("<I", struct.pack("<f", x))[0]
+    real = lambda bits: struct.unpack("<f", struct.pack("<I", bits))[0]
+    unit = lambda: next(source) / 2.0**64
+    both = lambda x: -x if next(source) & 1 else x
+    wide = lambda: both(2.0 ** (240 * unit() - 120))
+    tau = 2 * math.pi
+    # Text, bound, function, arguments.
+    rows = [
+        ("rcp.approx{f}.f32", "ulp 1", lambda x: 1 / x, wide),
+        ("sqrt.approx{f}.f32", "rel -23", math.sqrt, lambda: abs(wide())),
+        ("rsqrt.approx{f}.f32", "rel -22.9", lambda x: 1 / math.sqrt(x), lambda: abs(wide())),
+        ("ex2.approx{f}.f32", "ulp 2", lambda x: 2.0**x, lambda: 240 * unit() - 120),
+        ("lg2.approx{f}.f32", "abs -22", math.log2, lambda: 0.5 + 1.5 * unit()),
+        ("lg2.approx{f}.f32", "rel -22", math.log2, lambda: 2.0 ** (2 + 110 * unit()) if next(source) & 1 else 2.0 ** (-2 - 110 * unit())),
+        ("sin.approx{f}.f32", "abs -20.5", math.sin, lambda: both(tau * unit())),
+        ("cos.approx{f}.f32", "abs -20.5", math.cos, lambda: both(tau * unit())),
+        ("sin.approx{f}.f32", "abs -14.7", math.sin, lambda: both(50 * tau * unit())),
+        ("cos.approx{f}.f32", "abs -14.7", math.cos, lambda: both(50 * tau * unit())),
+        ("tanh.approx.f32", "rel -11", math.tanh, lambda: both(6 * unit())),
+    ]
+    for text, bound, function, argument in rows:
+        for flush_ in ["", ".ftz"] if "{f}" in text else [""]:
+            table = []
+            for _ in range(32):
+                bits = single(argument())
+                table.append((bits, single(function(real(bits)))))
+            block(out, "b32 b32", text.replace("{f}", flush_) + " d, a;", table, bound)
+    for name in ["approx", "full"]:
+        for flush_ in ["", ".ftz"]:
+            table = []
+            for _ in range(32):
+                a, b = single(both(2.0 ** (60 * unit() - 30))), single(both(2.0 ** (60 * unit() - 30)))
+                table.append((a, b, single(real(a) / real(b))))
+            block(out, "b32 b32 b32", f"div.{name}{flush_}.f32 d, a, b;", table, "ulp 2")
+    # 16-bit formats, by their own rounding.
+    small = [
+        ("tanh.approx.f16", "f16", "abs -10.987", math.tanh, lambda: both(4 * unit())),
+        ("tanh.approx.bf16", "bf16", "abs -8", math.tanh, lambda: both(4 * unit())),
+        ("ex2.approx.f16", "f16", "rel -9.9", lambda x: 2.0**x, lambda: 24 * unit() - 12),
+        ("ex2.approx.ftz.bf16", "bf16", "rel -7", lambda x: 2.0**x, lambda: 200 * unit() - 100),
+    ]
+    for text, name, bound, function, argument in small:
+        table = []
+        for _ in range(32):
+            near = lambda x: round_fraction(int(x < 0), Fraction(abs(x)), name, "rn")
+            bits = near(argument())
+            sign, value = fraction(bits, name)
+            x = float(value) * (-1 if sign else 1)
+            table.append((bits, near(function(x))))
+        block(out, "b16 b16", f"{text} d, a;", table, bound)
 
 
 def flush(bits, name):
@@ -518,9 +680,13 @@ def integers(out):
 
 
 def main():
-    for name, write in [("float", floats), ("convert", conversions), ("integer", integers)]:
+    for name, note in [("float", floats), ("convert", conversions), ("integer", integers), ("approximate", approximate)]:
+        blocks = []
+        note(blocks)
         with open(f"{name}.txt", "w") as out:
-            write(out)
+            write_blocks(out, blocks)
+    with open("products.txt", "w") as out:
+        products(out)
 
 
 if __name__ == "__main__":
