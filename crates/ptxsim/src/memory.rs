@@ -259,6 +259,24 @@ impl Memory {
         Some((k, self.allocations.get(k)?, offset))
     }
 
+    /// In words, that an address is in no allocation, and which is nearest.
+    #[cold]
+    pub(crate) fn nearest(&self, address: u64) -> String {
+        let distance = |k: usize| {
+            let begin = ((k as u64 + 1) << SPAN_BITS) + LEAD;
+            let end = begin + self.allocations[k].len as u64;
+            if address < begin { (begin - address, "before") } else { (address - end, "behind") }
+        };
+        match (0..self.allocations.len()).min_by_key(|k| distance(*k).0) {
+            None => "no allocation".into(),
+            Some(k) => {
+                let (bytes, side) = distance(k);
+                let Allocation { name, len, .. } = &self.allocations[k];
+                format!("no allocation: {bytes} bytes {side} {name} ({len} bytes), the nearest")
+            }
+        }
+    }
+
     /// How many allocations there are.
     pub(crate) fn len(&self) -> usize {
         self.allocations.len()

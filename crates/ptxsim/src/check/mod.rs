@@ -1,21 +1,28 @@
 //! Looks for mistakes that hardware hides: the hooks that the engine calls, and what they find.
 
+mod accesses;
 mod across;
 mod clock;
+mod mbarriers;
 mod registers;
 mod report;
 mod shadow;
 mod threads;
+mod work;
 
 use across::Footprint;
+use mbarriers::Mbarriers;
 use registers::Registers;
-use shadow::{Epoch, Shadow, Strength};
+use shadow::{Epoch, Shadow};
 use threads::Threads;
+use work::Deed;
+
+pub(crate) use accesses::Conflict;
+pub(crate) use clock::Party;
+pub(crate) use work::{Acting, Issued};
 
 use crate::error::{Fault, Finding, Kind};
-use crate::exec::{
-    Access, AccessKind, Cluster, Order, Place, Proxy, Scope, Shape, access::Region, lanes,
-};
+use crate::exec::{Cluster, Place, Scope, Shape, lanes};
 use crate::launch::Options;
 use crate::memory::Memory;
 use crate::program::{Info, PSource, Program};
@@ -69,8 +76,12 @@ pub(crate) enum Object {
 pub(crate) enum Event {
     /// They arrived: what they did before is visible to who waits for it.
     Arrive(Object),
+    /// They arrived, and show only what a `fence.mbarrier_init` covers.
+    ArriveRelaxed(Object),
     /// They waited, and go on.
     Wait(Object),
+    /// They saw that they need not wait, which orders nothing.
+    See(Object),
     /// They met here: all before is visible to all of them after.
     Meet(Object),
     /// A memory fence.
@@ -79,25 +90,6 @@ pub(crate) enum Event {
     ProxyFence,
     /// `fence.mbarrier_init`
     InitFence,
-}
-
-/// Two accesses that nothing orders, or that miss a fence between proxies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Conflict {
-    /// [`Kind::Race`] or [`Kind::MissingProxyFence`].
-    pub kind: Kind,
-    /// Lanes of the later access.
-    pub lanes: u32,
-    /// Offset in the region.
-    pub offset: u64,
-    /// Number of the other party's warp in the machine.
-    pub warp: u32,
-    /// Its lanes.
-    pub other_lanes: u32,
-    /// Its instruction.
-    pub pc: u32,
-    /// Whether it wrote.
-    pub wrote: bool,
 }
 
 /// The checker of one machine.
@@ -111,6 +103,11 @@ pub(crate) struct Checker {
     warps: u32,
     blocks: u32,
     threads: Threads,
+    mbarriers: Mbarriers,
+    /// The work that ends just now.
+    acting: Option<Acting>,
+    /// By number of the block: the latest accesses of others of its cluster to its shared memory.
+    guests: Vec<Vec<Epoch>>,
     /// By number of the block in the machine.
     shared: Vec<Shadow>,
     /// By allocation.
@@ -141,6 +138,9 @@ impl Checker {
             warps: threads.div_ceil(32),
             blocks: shape.cluster.iter().product(),
             threads: Threads::default(),
+            mbarriers: Mbarriers::default(),
+            acting: None,
+            guests: Vec::new(),
             shared: Vec::new(),
             global: Vec::new(),
             footprint: Footprint::default(),
@@ -171,8 +171,10 @@ impl Checker {
             let number = self.block(slot, block);
             if self.shared.len() <= number {
                 self.shared.resize_with(number + 1, Shadow::default);
+                self.guests.resize_with(number + 1, Vec::new);
             }
             self.shared[number] = Shadow::default();
+            self.guests[number].clear();
             for warp in 0..self.warps {
                 let warp = number as u32 * self.warps + warp;
                 self.threads.start(warp);
@@ -186,137 +188,7 @@ impl Checker {
     /// It has ended.
     pub fn end(&mut self, slot: usize, _cluster: &Cluster) {
         self.threads.end(slot);
-    }
-
-    /// Before an access is carried out; bounds and alignment are right. The first conflict that it is part of.
-    #[inline]
-    pub fn access(&mut self, place: Place, access: &Access) -> Option<Conflict> {
-        if !self.races && !self.proxies {
-            return None;
-        }
-        match access.region {
-            Region::Global(_) | Region::Shared(_) => self.look(place, access),
-            Region::Local | Region::Param => None,
-        }
-    }
-
-    fn look(&mut self, place: Place, access: &Access) -> Option<Conflict> {
-        let warp = self.warp(place);
-        self.serial = self.serial.wrapping_add(1).max(1);
-        let request = access.request;
-        let kind = request.kind;
-        let asynchronous = request.proxy == Proxy::Async;
-        let (number, shadow) = match access.region {
-            Region::Shared(rank) => {
-                let number = self.block(place.cluster, rank);
-                (number as u64, &mut self.shared[number])
-            }
-            Region::Global(index) => {
-                if self.global.len() <= index {
-                    self.global.resize_with(index + 1, Shadow::default);
-                }
-                (1 << 32 | index as u64, &mut self.global[index])
-            }
-            Region::Local | Region::Param => return None,
-        };
-        let strong = kind == AccessKind::Atomic || request.order != Order::Weak;
-        let strength = match request.scope {
-            _ if !strong => Strength::Weak,
-            Scope::Block => Strength::Block,
-            _ => Strength::Device,
-        };
-        let threads = &self.threads;
-        let collective = asynchronous && !access.lanes.is_power_of_two();
-        let new = Epoch {
-            warp,
-            time: threads.time(warp),
-            lanes: 0,
-            pc: place.pc,
-            serial: self.serial,
-            strength,
-            collective,
-            asynchronous,
-        };
-        let per_block = self.warps;
-        let meet = |old: &Epoch| {
-            let near = old.warp / per_block == warp / per_block;
-            strong
-                && old.strength != Strength::Weak
-                && (near || (old.strength, strength) == (Strength::Device, Strength::Device))
-        };
-        let mut conflict = None;
-        let mut rest = access.lanes;
-        while rest != 0 {
-            // Neighbours that access the same bytes go together.
-            let first = rest.trailing_zeros() as usize;
-            let offset = access.offsets[first];
-            let mut mask = 1u32 << first;
-            while let next = 32 - mask.leading_zeros() as usize
-                && next < 32
-                && rest >> next & 1 == 1
-                && access.offsets[next] == offset
-            {
-                mask |= 1 << next;
-            }
-            rest &= !mask;
-            let who = if collective { !0 } else { mask };
-            let sees = if collective { 1 } else { mask };
-            let epoch = Epoch { lanes: who, ..new };
-            // Lanes of this very instruction are compared by value, elsewhere.
-            let before = |old: &Epoch| {
-                old.serial == new.serial || threads.ordered(warp, sees, old, false) || meet(old)
-            };
-            shadow.each(offset, access.bytes, |readers, cell, at| {
-                if conflict.is_none() {
-                    let found = |kind: Kind, old: Epoch, wrote: bool| Conflict {
-                        kind,
-                        lanes: mask,
-                        offset: at,
-                        warp: old.warp,
-                        other_lanes: old.lanes,
-                        pc: old.pc,
-                        wrote,
-                    };
-                    if self.races && !before(&cell.write) {
-                        conflict = Some(found(Kind::Race, cell.write, true));
-                    } else if self.proxies
-                        && asynchronous
-                        && !cell.write.asynchronous
-                        && !threads.ordered(warp, sees, &cell.write, true)
-                    {
-                        conflict = Some(found(Kind::MissingProxyFence, cell.write, true));
-                    } else if self.races && kind.writes() {
-                        conflict =
-                            readers.conflict(cell, before).map(|e| found(Kind::Race, e, false));
-                    }
-                }
-                if kind.writes() {
-                    let same = cell.write.serial == epoch.serial;
-                    let lanes = if same { cell.write.lanes | epoch.lanes } else { epoch.lanes };
-                    readers.wrote(cell, Epoch { lanes, ..epoch });
-                } else {
-                    readers.read(cell, epoch, |old| {
-                        old.strength == Strength::Weak && threads.ordered(warp, sees, old, false)
-                    });
-                }
-            });
-        }
-        if self.apart
-            && let Region::Global(index) = access.region
-        {
-            for lane in lanes(access.lanes) {
-                let (offset, len) = (access.offsets[lane], access.bytes);
-                self.footprint.note(index, offset, len, place.pc, kind.writes());
-            }
-        }
-        if strong {
-            for lane in lanes(access.lanes) {
-                let word = (number, access.offsets[lane] / 4);
-                let (reads, writes) = (kind != AccessKind::Write, kind.writes());
-                self.threads.strong(warp, lane, word, request.order, reads, writes);
-            }
-        }
-        conflict
+        self.mbarriers.end(slot);
     }
 
     /// Before the lanes in `mask`, of `group` those that the guard lets through, execute an instruction: the lanes that
@@ -344,9 +216,94 @@ impl Checker {
     pub fn event(&mut self, place: Place, mask: u32, event: Event) -> Result<(), Fault> {
         if self.on {
             let warp = self.warp(place);
-            self.threads.event((place.cluster, place.block), warp, mask, event);
+            let here = (place.cluster, place.block);
+            if let (Some(acting), Event::Arrive(object)) = (&self.acting, event) {
+                self.threads.complete(here, acting, mask, object);
+                if let Object::Mbarrier(rank, offset, phase) = object {
+                    self.mbarriers.tell((place.cluster, rank, offset), phase, place, mask);
+                }
+                return Ok(());
+            }
+            if let Event::Wait(Object::Mbarrier(rank, offset, phase))
+            | Event::See(Object::Mbarrier(rank, offset, phase)) = event
+            {
+                self.mbarriers.see((place.cluster, rank, offset), phase);
+            }
+            self.threads.event(here, warp, mask, event);
+            if let Event::ArriveRelaxed(_) = event {
+                self.mbarriers.relaxed(warp, mask);
+            }
+            if matches!(event, Event::InitFence | Event::ProxyFence) {
+                let threads = &self.threads;
+                let known =
+                    |init: &Epoch| lanes(mask).any(|l| threads.ordered(warp, 1 << l, init, false));
+                self.mbarriers.fence(place.cluster, known);
+            }
         }
         Ok(())
+    }
+
+    /// The lanes in `mask` start work with this number, which ends later.
+    pub fn issue(&mut self, place: Place, mask: u32, number: u64) -> Option<Box<Issued>> {
+        let warp = self.warp(place);
+        self.on.then(|| self.threads.issue(warp, mask, number as u32))
+    }
+
+    /// From now on accesses are those of work that ends; `copies` tells `cp.async` from bulk work. What was going on before.
+    pub fn act(&mut self, issued: Option<Box<Issued>>, copies: bool) -> Option<Acting> {
+        let deed = if copies { Deed::Copy } else { Deed::Store };
+        std::mem::replace(&mut self.acting, issued.map(|issued| Acting { issued, deed }))
+    }
+
+    /// The end of that; what went on before goes on.
+    pub fn rest(&mut self, before: Option<Acting>) -> Option<Box<Issued>> {
+        std::mem::replace(&mut self.acting, before).map(|acting| acting.issued)
+    }
+
+    /// The work that ends is counted by the mbarrier at `offset` of the block with this rank, in `phase`.
+    pub fn deliver(&mut self, place: Place, rank: usize, offset: u32, phase: u64) {
+        if let Some(acting) = &mut self.acting
+            && let Some((number, time)) = self.mbarriers.phase((place.cluster, rank, offset), phase)
+        {
+            acting.deed = Deed::Delivery(number, time);
+        }
+    }
+
+    /// Where the asynchronous proxy is to use an mbarrier that no fence has shown since its initialization: which did that.
+    pub fn hidden(&self, cluster: usize, rank: usize, offset: u32) -> Option<u32> {
+        let init = self.mbarriers.hidden((cluster, rank, offset)).filter(|_| self.proxies);
+        init.map(|init| init.pc)
+    }
+
+    /// Work that an mbarrier counts, and whose end nobody has seen, with its lanes.
+    pub fn unseen(&self, cluster: usize) -> Vec<(Place, u32)> {
+        self.mbarriers.unseen(cluster)
+    }
+
+    /// The lanes in `mask` have waited for work of theirs, each up to the one with this number.
+    pub fn waited(&mut self, place: Place, party: Party, mask: u32, until: &[u32; 32]) {
+        if self.on {
+            let warp = self.warp(place);
+            self.threads.waited(warp, party, mask, until);
+        }
+    }
+
+    /// All threads of a block have exited: an access of another block to its shared memory that may come later.
+    pub fn leave(&self, place: Place) -> Option<Conflict> {
+        let number = self.block(place.cluster, place.block);
+        let guests = self.guests.get(number).filter(|guests| self.races && !guests.is_empty())?;
+        let first = number as u32 * self.warps;
+        let known = self.threads.all(first..first + self.warps);
+        let late = guests.iter().find(|guest| known.missing(guest) != 0)?;
+        Some(Conflict {
+            kind: Kind::Race,
+            lanes: 0,
+            offset: 0,
+            warp: late.warp,
+            other_lanes: late.lanes,
+            pc: late.pc,
+            wrote: false,
+        })
     }
 
     /// The machine has ended; mistakes go to `findings`.

@@ -1,5 +1,6 @@
 //! From conflicts to findings with the other party's place.
 
+use super::Conflict;
 use crate::error::Kind;
 use crate::exec::access::Region;
 use crate::exec::{Access, AccessKind, Machine, Place, lanes};
@@ -18,29 +19,49 @@ impl Machine<'_> {
             Region::Shared(rank) => format!("shared memory of block {rank} of the cluster"),
             Region::Local | Region::Param => return,
         };
-        let there = &self.program.info[conflict.pc as usize];
-        let warps = self.shape.block.iter().product::<u32>().div_ceil(32);
-        let blocks: u32 = self.shape.cluster.iter().product();
-        let number = conflict.warp / warps;
-        let id = self.clusters[(number / blocks) as usize].blocks[(number % blocks) as usize].id;
         let other = if conflict.wrote { "written" } else { "read" };
         let why = match conflict.kind {
+            Kind::MissingInitFence => {
+                "with no fence.mbarrier_init that shows it across the relaxed barrier of the cluster"
+            }
             Kind::MissingProxyFence => "with no fence.proxy.async between the two",
             _ => "with nothing that orders the two",
         };
         let message = format!(
-            "it {verb} byte {} of {what}, {other} by block ({}, {}, {}) warp {} lanes {:#010x} at PTX line {} (CUDA line {}, `{}`), {why}",
+            "it {verb} byte {} of {what}, {other} by {}, {why}",
             conflict.offset,
-            id[0],
-            id[1],
-            id[2],
-            conflict.warp % warps,
-            conflict.other_lanes,
-            there.line,
-            there.location.line,
-            there.text
+            self.party(&conflict)
         );
         self.report(place, conflict.kind, conflict.lanes, message);
+    }
+
+    /// All threads of a block have exited: reports accesses of other blocks to its shared memory that may come later.
+    pub(crate) fn leave(&mut self, place: Place) {
+        let Some(conflict) = self.check.leave(place) else { return };
+        let message = format!(
+            "the block exits, and nothing orders that behind the access to its shared memory by {}",
+            self.party(&conflict)
+        );
+        self.report(place, conflict.kind, 0, message);
+    }
+
+    /// The other party of a conflict, in words.
+    fn party(&self, conflict: &Conflict) -> String {
+        let there = &self.program.info[conflict.pc as usize];
+        let warps = self.shape.block.iter().product::<u32>().div_ceil(32);
+        let blocks: u32 = self.shape.cluster.iter().product();
+        let number = conflict.warp / warps;
+        let [x, y, z] =
+            self.clusters[(number / blocks) as usize].blocks[(number % blocks) as usize].id;
+        let (warp, lanes) = (conflict.warp % warps, conflict.other_lanes);
+        let source = match there.location.line {
+            0 => String::new(),
+            line => format!("CUDA line {line}, "),
+        };
+        format!(
+            "block ({x}, {y}, {z}) warp {warp} lanes {lanes:#010x} at PTX line {} ({source}`{}`)",
+            there.line, there.text
+        )
     }
 
     /// Reports lanes of one instruction that write different values to one byte.

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
+use super::clock::Party;
+
 /// An access by some lanes of one warp, at the warp's time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Epoch {
     /// The warp.
     pub warp: u32,
-    /// Its time, from 1; 0 stands for no access.
+    /// Its time, or its party's, from 1; 0 stands for no access.
     pub time: u32,
     /// Which lanes.
     pub lanes: u32,
@@ -15,6 +17,10 @@ pub(super) struct Epoch {
     pub pc: u32,
     /// Number of the access in its machine: lanes of one instruction have the same.
     pub serial: u32,
+    /// The mbarrier that tells of it, for [`Party::Phases`].
+    pub mbarrier: u32,
+    /// Who of the warp: its threads, or work that they started.
+    pub party: Party,
     /// How strong.
     pub strength: Strength,
     /// Whether the warp acted as one, so that each of its lanes speaks for all.
@@ -183,14 +189,14 @@ impl Readers<'_> {
 /// Whether `new` needs no place of its own beside `old`.
 #[inline]
 fn absorb(old: &mut Epoch, new: &Epoch) -> bool {
-    let alike = old.warp == new.warp
+    let alike = (old.warp, old.party, old.mbarrier) == (new.warp, new.party, new.mbarrier)
         && old.strength == new.strength
         && old.collective == new.collective
         && old.asynchronous == new.asynchronous;
     if !alike {
         return false;
     }
-    if old.time == new.time {
+    if old.time == new.time && (old.pc == new.pc || new.lanes & !old.lanes == 0) {
         old.lanes |= new.lanes;
         return true;
     }

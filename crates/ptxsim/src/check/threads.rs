@@ -7,8 +7,9 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::clock::{Clock, joined};
+use super::clock::{Clock, Party, Times, joined};
 use super::shadow::Epoch;
+use super::work::{Acting, Deed, Issued, Known, Own, ordered};
 use super::{Event, Object};
 use crate::exec::{Order, lanes};
 
@@ -19,8 +20,10 @@ struct Lane {
     known: Rc<Clock>,
     /// Of what generic accesses the asynchronous proxy sees.
     proxied: Rc<Clock>,
-    /// What it knew and the time at its last fence: strong writes after it pass that on.
-    fenced: Option<(Rc<Clock>, u32)>,
+    /// What it knew and had done at its last fence: strong writes after it pass that on.
+    fenced: Option<(Rc<Clock>, Own)>,
+    /// What it knew at its last `fence.mbarrier_init`: arrivals after it pass on what that says of mbarriers.
+    shown: Option<Rc<Clock>>,
     /// What strong reads brought that count from the next fence or barrier on.
     pending: Option<Rc<Clock>>,
 }
@@ -29,11 +32,19 @@ struct Lane {
 #[derive(Debug, Clone)]
 struct Thirty2 {
     lanes: [Lane; 32],
-    time: u32,
-    /// Time at which the block that now lives here began.
-    start: u32,
-    /// Whether all lanes share [`Lane::known`].
-    uniform: bool,
+    own: Own,
+    /// Whether all lanes share [`Lane::known`], and [`Lane::proxied`].
+    uniform: [bool; 2],
+}
+
+impl Thirty2 {
+    fn compare(&mut self) {
+        let [first, rest @ ..] = &self.lanes;
+        self.uniform = [
+            rest.iter().all(|lane| Rc::ptr_eq(&lane.known, &first.known)),
+            rest.iter().all(|lane| Rc::ptr_eq(&lane.proxied, &first.proxied)),
+        ];
+    }
 }
 
 /// What arrivals at a barrier brought.
@@ -53,18 +64,23 @@ pub(super) struct Threads {
     objects: HashMap<Key, Gathered>,
     /// What strong writes left at words of memory, by region and word.
     words: HashMap<(u64, u64), Rc<Clock>>,
+    /// Number of the latest work that was started.
+    latest: u32,
 }
 
 impl Threads {
     /// A block's warp begins.
     pub fn start(&mut self, warp: u32) {
-        let fresh = || Thirty2 { lanes: Default::default(), time: 1, start: 1, uniform: true };
-        if self.warps.len() <= warp as usize {
-            self.warps.resize_with(warp as usize + 1, fresh);
+        let fresh = |time: u32| Thirty2 {
+            lanes: Default::default(),
+            own: Own { warp, time, start: time, began: self.latest, waited: None },
+            uniform: [true; 2],
+        };
+        for _ in self.warps.len()..=warp as usize {
+            self.warps.push(fresh(0));
         }
-        let state = &mut self.warps[warp as usize];
-        let time = state.time + 1;
-        *state = Thirty2 { time, start: time, ..fresh() };
+        let time = self.warps[warp as usize].own.time + 1;
+        self.warps[warp as usize] = fresh(time);
     }
 
     /// A cluster has ended: its barriers are gone.
@@ -72,39 +88,97 @@ impl Threads {
         self.objects.retain(|key, _| key.0 != cluster);
     }
 
+    /// An mbarrier begins a new life.
+    pub fn renew(&mut self, cluster: usize, rank: usize, offset: u32) {
+        let old =
+            |o: &Object| matches!(o, Object::Mbarrier(r, at, _) if (*r, *at) == (rank, offset));
+        self.objects.retain(|key, _| key.0 != cluster || !old(&key.2));
+    }
+
     /// The warp's time.
     pub fn time(&self, warp: u32) -> u32 {
-        self.warps[warp as usize].time
+        self.warps[warp as usize].own.time
     }
 
     /// Whether `earlier` happened before what `mask` of `warp` does now; with `proxied`, and the asynchronous proxy sees it.
     #[inline]
     pub fn ordered(&self, warp: u32, mask: u32, earlier: &Epoch, proxied: bool) -> bool {
-        if earlier.time == 0 {
-            return true;
-        }
         let state = &self.warps[warp as usize];
-        let own = earlier.warp == warp && earlier.time >= state.start && !proxied;
-        if own && (earlier.lanes == mask && mask.is_power_of_two() || earlier.collective) {
-            return true;
-        }
-        let unknown = |lane: usize| {
+        ordered(&state.own, state.uniform[proxied as usize], mask, earlier, proxied, |lane| {
             let lane = &state.lanes[lane];
-            let clock = if proxied { &lane.proxied } else { &lane.known };
-            let missing = match clock.warp(earlier.warp) {
-                None => earlier.lanes,
-                Some(times) => {
-                    let late = |l: &usize| times[*l] < earlier.time;
-                    lanes(earlier.lanes).filter(late).fold(0, |m, l| m | 1 << l)
-                }
-            };
-            if earlier.collective && missing != earlier.lanes { 0 } else { missing }
+            if proxied { &lane.proxied } else { &lane.known }
+        })
+    }
+
+    /// The lanes in `mask` start the work with this number.
+    pub fn issue(&mut self, warp: u32, mask: u32, number: u32) -> Box<Issued> {
+        self.latest = number;
+        self.acquire(warp, mask);
+        let state = &mut self.warps[warp as usize];
+        let both = |lane: &Lane| (lane.known.clone(), lane.proxied.clone());
+        let known = if state.uniform == [true; 2] || mask.is_power_of_two() {
+            let (known, proxied) = both(&state.lanes[mask.trailing_zeros() as usize]);
+            Known::Same(known, proxied)
+        } else {
+            Known::Each(Box::new(std::array::from_fn(|lane| both(&state.lanes[lane]))))
         };
-        if state.uniform {
-            let missing = unknown(mask.trailing_zeros() as usize);
-            return missing == 0 || own && lanes(mask).all(|lane| missing & !(1 << lane) == 0);
+        let issued = Issued { number, own: state.own.clone(), known };
+        state.own.time += 1;
+        Box::new(issued)
+    }
+
+    /// The lanes in `mask` have waited for work of theirs, each for that with this number and all of the party before.
+    pub fn waited(&mut self, warp: u32, party: Party, mask: u32, until: &Times) {
+        let waited = self.warps[warp as usize].own.waited.get_or_insert_default();
+        let times = &mut Rc::make_mut(waited)[party as usize - 1];
+        lanes(mask).for_each(|lane| times[lane] = times[lane].max(until[lane]));
+    }
+
+    /// Lanes in `mask` have initialized an mbarrier.
+    pub fn initialized(&mut self, warp: u32, mask: u32, mbarrier: u32, time: u32) {
+        let state = &mut self.warps[warp as usize];
+        for lane in lanes(mask) {
+            Rc::make_mut(&mut state.lanes[lane].known).learn_phase(mbarrier, time);
         }
-        lanes(mask).all(|lane| unknown(lane) & !(own as u32 * (1 << lane)) == 0)
+        state.compare();
+    }
+
+    /// What all threads of some warps know and have done.
+    pub fn all(&self, warps: std::ops::Range<u32>) -> Clock {
+        let mut clock = Clock::default();
+        for state in &self.warps[warps.start as usize..warps.end as usize] {
+            for (at, lane) in state.lanes.iter().enumerate() {
+                if at == 0 || !Rc::ptr_eq(&lane.known, &state.lanes[0].known) {
+                    clock.join(&lane.known);
+                }
+            }
+            state.own.tell(!0, &mut clock);
+        }
+        clock
+    }
+
+    /// Work that ends tells `object`.
+    pub fn complete(&mut self, place: (usize, usize), acting: &Acting, mask: u32, object: Object) {
+        self.forget(place, object);
+        let issued = &acting.issued;
+        let gathered = self.objects.entry(key(place, object)).or_default();
+        let (known, proxied) =
+            (Rc::make_mut(&mut gathered.known), Rc::make_mut(&mut gathered.proxied));
+        let first = mask.trailing_zeros() as usize;
+        for lane in lanes(mask) {
+            if lane == first || matches!(issued.known, Known::Each(_)) {
+                known.join(issued.known(lane));
+                proxied.join(issued.proxied(lane));
+            }
+        }
+        issued.own.tell(mask, known);
+        match acting.deed {
+            Deed::Copy => {
+                known.learn_each(Party::Copies, issued.own.warp, mask, &[issued.number; 32])
+            }
+            Deed::Store => {}
+            Deed::Delivery(mbarrier, time) => known.learn_phase(mbarrier, time),
+        }
     }
 
     /// The lanes in `mask` of `warp` order themselves with others.
@@ -130,40 +204,57 @@ impl Threads {
                 let state = &mut self.warps[warp as usize];
                 for lane in lanes(mask) {
                     let lane = &mut state.lanes[lane];
-                    lane.fenced = Some((lane.known.clone(), state.time));
+                    lane.fenced = Some((lane.known.clone(), state.own.clone()));
                 }
-                state.time += 1;
+                state.own.time += 1;
             }
-            Event::ProxyFence => {
-                let state = &mut self.warps[warp as usize];
-                let mut last: Option<(Rc<Clock>, Rc<Clock>)> = None;
-                for at in lanes(mask) {
-                    let lane = &mut state.lanes[at];
-                    let base = match &last {
-                        Some((from, to)) if Rc::ptr_eq(from, &lane.known) => to.clone(),
-                        _ => joined(&lane.known, &lane.proxied),
-                    };
-                    last = Some((lane.known.clone(), base.clone()));
-                    lane.proxied = base;
+            Event::See(_) => {}
+            Event::ProxyFence => self.proxy_fence(warp, mask),
+            Event::InitFence => {
+                for lane in lanes(mask) {
+                    let lane = &mut self.warps[warp as usize].lanes[lane];
+                    lane.shown = Some(lane.known.clone());
                 }
-                // Each lane's own accesses, too; that lanes that fence together see each other's is lenient.
-                let mut shared: Vec<(Rc<Clock>, Rc<Clock>)> = Vec::new();
-                for at in lanes(mask) {
-                    let lane = &mut state.lanes[at];
-                    let known = shared.iter().find(|(from, _)| Rc::ptr_eq(from, &lane.proxied));
-                    let to = known.map(|(_, to)| to.clone()).unwrap_or_else(|| {
-                        let mut clock = Clock::clone(&lane.proxied);
-                        clock.learn(warp, mask, state.time);
-                        let to = Rc::new(clock);
-                        shared.push((lane.proxied.clone(), to.clone()));
-                        to
-                    });
-                    lane.proxied = to;
-                }
-                state.time += 1;
             }
-            Event::InitFence => {}
+            Event::ArriveRelaxed(object) => {
+                self.forget(place, object);
+                let state = &self.warps[warp as usize];
+                let gathered = self.objects.entry(key(place, object)).or_default();
+                for shown in lanes(mask).filter_map(|lane| state.lanes[lane].shown.as_ref()) {
+                    Rc::make_mut(&mut gathered.known).join_phases(shown);
+                }
+            }
         }
+    }
+
+    fn proxy_fence(&mut self, warp: u32, mask: u32) {
+        let state = &mut self.warps[warp as usize];
+        let mut last: Option<(Rc<Clock>, Rc<Clock>)> = None;
+        for at in lanes(mask) {
+            let lane = &mut state.lanes[at];
+            let base = match &last {
+                Some((from, to)) if Rc::ptr_eq(from, &lane.known) => to.clone(),
+                _ => joined(&lane.known, &lane.proxied),
+            };
+            last = Some((lane.known.clone(), base.clone()));
+            lane.proxied = base;
+        }
+        // Each lane's own accesses, too; that lanes that fence together see each other's is lenient.
+        let mut shared: Vec<(Rc<Clock>, Rc<Clock>)> = Vec::new();
+        for at in lanes(mask) {
+            let lane = &mut state.lanes[at];
+            let known = shared.iter().find(|(from, _)| Rc::ptr_eq(from, &lane.proxied));
+            let to = known.map(|(_, to)| to.clone()).unwrap_or_else(|| {
+                let mut clock = Clock::clone(&lane.proxied);
+                state.own.tell(mask, &mut clock);
+                let to = Rc::new(clock);
+                shared.push((lane.proxied.clone(), to.clone()));
+                to
+            });
+            lane.proxied = to;
+        }
+        state.own.time += 1;
+        state.compare();
     }
 
     /// Barriers passed four generations ago have nobody left to tell.
@@ -196,7 +287,7 @@ impl Threads {
             }
             last = Some(&lane.known);
         }
-        known.learn(warp, mask, state.time);
+        state.own.tell(mask, known);
         let mut last: Option<&Rc<Clock>> = None;
         for at in lanes(mask) {
             let lane = &state.lanes[at];
@@ -205,26 +296,25 @@ impl Threads {
             }
             last = Some(&lane.proxied);
         }
-        state.time += 1;
+        state.own.time += 1;
     }
 
     fn wait(&mut self, key: Key, warp: u32, mask: u32) {
         let Some(gathered) = self.objects.get(&key) else { return };
         let state = &mut self.warps[warp as usize];
+        lanes(mask).for_each(|lane| state.lanes[lane].pending = None);
         // Who meets or waits at a barrier of its block has arrived there: it knows nothing that the barrier does not.
-        let whole = matches!(key.2, Object::Barrier(..) | Object::Warp);
-        for at in lanes(mask) {
-            let lane = &mut state.lanes[at];
-            lane.pending = None;
-            if whole {
+        if matches!(key.2, Object::Barrier(..) | Object::Warp) {
+            for lane in lanes(mask) {
+                let lane = &mut state.lanes[lane];
                 lane.known = gathered.known.clone();
                 lane.proxied = gathered.proxied.clone();
-            } else {
-                lane.known = joined(&lane.known, &gathered.known);
-                lane.proxied = joined(&lane.proxied, &gathered.proxied);
             }
+        } else {
+            learn(&mut state.lanes, mask, |lane| &mut lane.known, &gathered.known);
+            learn(&mut state.lanes, mask, |lane| &mut lane.proxied, &gathered.proxied);
         }
-        state.uniform = mask == !0 && whole || same(&state.lanes);
+        state.compare();
     }
 
     /// What strong reads brought counts from here on.
@@ -239,7 +329,7 @@ impl Threads {
             }
         }
         if changed {
-            state.uniform = same(&state.lanes);
+            state.compare();
         }
     }
 
@@ -267,15 +357,15 @@ impl Threads {
         let state = &mut self.warps[warp as usize];
         let release = matches!(order, Order::Release | Order::AcquireRelease);
         let passed = match &state.lanes[lane].fenced {
-            _ if release => Some((state.lanes[lane].known.clone(), state.time)),
+            _ if release => Some((state.lanes[lane].known.clone(), state.own.clone())),
             fenced => fenced.clone(),
         };
-        if writes && let Some((known, time)) = passed {
+        if writes && let Some((known, own)) = passed {
             let left = self.words.entry(word).or_default();
             let left = Rc::make_mut(left);
             left.join(&known);
-            left.learn(warp, 1 << lane, time);
-            state.time += release as u32;
+            own.tell(1 << lane, left);
+            state.own.time += release as u32;
         }
     }
 }
@@ -287,8 +377,20 @@ fn key(place: (usize, usize), object: Object) -> Key {
     }
 }
 
-fn same(lanes: &[Lane; 32]) -> bool {
-    lanes.iter().all(|lane| {
-        Rc::ptr_eq(&lane.known, &lanes[0].known) && Rc::ptr_eq(&lane.proxied, &lanes[0].proxied)
-    })
+/// The lanes in `mask` learn what `from` knows; those that knew the same go on to share one clock.
+fn learn(
+    all: &mut [Lane; 32],
+    mask: u32,
+    part: impl Fn(&mut Lane) -> &mut Rc<Clock>,
+    from: &Rc<Clock>,
+) {
+    let mut last: Option<(Rc<Clock>, Rc<Clock>)> = None;
+    for lane in lanes(mask) {
+        let clock = part(&mut all[lane]);
+        let to = match &last {
+            Some((before, after)) if Rc::ptr_eq(before, clock) => after.clone(),
+            _ => joined(clock, from),
+        };
+        last = Some((std::mem::replace(clock, to.clone()), to));
+    }
 }

@@ -16,6 +16,8 @@ pub(crate) struct Block {
     pub warps: Vec<Option<Box<Warp>>>,
     /// Threads.
     pub threads: u32,
+    /// Warps that have not ended.
+    pub running: usize,
     /// What instruction families keep for a block.
     pub state: family::BlockState,
 }

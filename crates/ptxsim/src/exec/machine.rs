@@ -1,7 +1,7 @@
 //! The machine that runs clusters, and what an instruction sees of it.
 
 use super::{Cluster, Warp};
-use crate::check::Checker;
+use crate::check::{Checker, Issued};
 use crate::count::Counter;
 use crate::error::{Fault, Finding, Kind, Result};
 use crate::family;
@@ -29,8 +29,12 @@ pub(crate) struct Pending {
     pub ticket: u64,
     /// Who started it.
     pub place: Place,
+    /// Which lanes.
+    pub lanes: u32,
     /// What to do when it ends.
     pub work: Work,
+    /// What it knows of others; nothing where nobody asks.
+    pub issued: Option<Box<Issued>>,
 }
 
 /// Asynchronous work by family.
@@ -40,6 +44,16 @@ pub(crate) enum Work {
     Copy(family::copy::Work),
     /// `cp.async.bulk`, tensor copies, reductions.
     Bulk(family::bulk::Work),
+}
+
+impl Work {
+    /// Whether an mbarrier tells of its end; other work is waited for by its thread.
+    pub fn is_counted(&self) -> bool {
+        match self {
+            Work::Copy(work) => work.is_counted(),
+            Work::Bulk(work) => work.is_counted(),
+        }
+    }
 }
 
 /// Pseudo-random numbers (xorshift).
@@ -180,11 +194,12 @@ impl Machine<'_> {
         }
     }
 
-    /// Starts work that ends later; its ticket.
-    pub fn post(&mut self, place: Place, work: Work) -> u64 {
+    /// The given lanes start work that ends later; its ticket.
+    pub fn post(&mut self, place: Place, lanes: u32, work: Work) -> u64 {
         self.tickets += 1;
         self.progress += 1;
-        self.pending.push(Pending { ticket: self.tickets, place, work });
+        let issued = self.check.issue(place, lanes, self.tickets);
+        self.pending.push(Pending { ticket: self.tickets, place, lanes, work, issued });
         self.tickets
     }
 
@@ -194,8 +209,11 @@ impl Machine<'_> {
     }
 
     pub(super) fn complete_at(&mut self, at: usize) -> Result<(), Fault> {
-        let Pending { place, work, .. } = self.pending.swap_remove(at);
+        let Pending { place, work, issued, .. } = self.pending.swap_remove(at);
         self.progress += 1;
-        family::complete(work, self, place)
+        let before = self.check.act(issued, matches!(work, Work::Copy(_)));
+        let result = family::complete(work, self, place);
+        self.check.rest(before);
+        result
     }
 }

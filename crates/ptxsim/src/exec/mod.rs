@@ -47,6 +47,6 @@ pub(crate) use access::{Access, AccessKind, Order, Proxy, Request, Scope};
 pub(crate) use block::{Block, Cluster, mark};
 pub(crate) use launch::initial;
 pub use launch::run;
-pub(crate) use machine::{Context, Machine, Place, Shape, Work};
+pub(crate) use machine::{Context, Machine, Pending, Place, Shape, Work};
 pub(crate) use registers::{NOTHING, Registers, Row32, Row64, lanes};
 pub(crate) use warp::{Flow, Frame, Group, Wait, Warp};

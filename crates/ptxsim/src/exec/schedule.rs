@@ -5,7 +5,7 @@
 //! promises, now and then another group that can go on runs for a while, each in turn. What a warp does by itself does
 //! not depend on the seed, so that counters do not either.
 
-use super::{Cluster, Context, Flow, Group, Machine, Place, Wait, Warp};
+use super::{Cluster, Context, Flow, Group, Machine, Pending, Place, Wait, Warp};
 use crate::error::{Fault, Finding, Kind};
 use crate::family;
 use crate::program::PSource;
@@ -107,13 +107,18 @@ impl Machine<'_> {
     }
 
     fn end(&mut self, cluster: usize) -> Result<(), Box<Finding>> {
-        if let Some(left) = self.pending.iter().find(|p| p.place.cluster == cluster) {
-            let place = left.place;
-            let message = "the block ended while this work was in flight: nobody waited for it";
-            self.report(place, Kind::Abandoned, 0, message.into());
-            while let Some(at) = self.pending.iter().position(|p| p.place.cluster == cluster) {
-                self.complete_pending(at)?;
+        for (place, lanes) in self.check.unseen(cluster) {
+            let message = "this copy has told its mbarrier, and nobody waited for that";
+            self.report(place, Kind::Abandoned, lanes, message.into());
+        }
+        while let Some(at) = self.pending.iter().position(|p| p.place.cluster == cluster) {
+            let Pending { place, lanes, work, .. } = &self.pending[at];
+            if work.is_counted() {
+                let message =
+                    "the block ended while this copy was in flight: nobody waited for its mbarrier";
+                self.report(*place, Kind::Abandoned, *lanes, message.into());
             }
+            self.complete_pending(at)?;
         }
         family::end(self, cluster).map_err(|(place, fault)| self.blame(place, fault))?;
         self.check.end(cluster, &self.clusters[cluster]);
@@ -134,10 +139,15 @@ impl Machine<'_> {
         let quantum =
             if self.options.seed == 0 { QUANTUM } else { 1 + self.random.below(2000) as u32 };
         let ran = self.drive(&mut taken, &mut place, quantum);
-        if taken.groups.is_empty() {
-            self.clusters[cluster].running -= 1;
-        }
+        let ended = taken.groups.is_empty();
         self.clusters[cluster].blocks[block].warps[warp] = Some(taken);
+        if ended {
+            self.clusters[cluster].running -= 1;
+            self.clusters[cluster].blocks[block].running -= 1;
+            if self.clusters[cluster].blocks[block].running == 0 {
+                self.leave(place);
+            }
+        }
         ran.map_err(|(lanes, fault)| {
             let lanes = if fault.lanes == 0 { lanes } else { fault.lanes };
             self.blame(place, Fault { lanes, ..fault })

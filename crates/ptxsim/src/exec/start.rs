@@ -81,6 +81,7 @@ impl Machine<'_> {
                     .map(|warp| Some(self.warp(&Position { block: id, rank, warp })))
                     .collect(),
                 threads,
+                running: warps as usize,
                 state: family::BlockState::default(),
             });
         }

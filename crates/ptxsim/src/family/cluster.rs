@@ -178,10 +178,9 @@ fn arrive(context: &mut Context, mask: u32, release: bool) -> Result<(), Fault> 
     state.arrived |= mask;
     let generations = state.generations.get_or_insert_default();
     lanes(mask).for_each(|lane| generations[lane] = generation);
-    if release {
-        let event = Event::Arrive(Object::Cluster(generation));
-        context.machine.check.event(context.place, mask, event)?;
-    }
+    let object = Object::Cluster(generation);
+    let event = if release { Event::Arrive(object) } else { Event::ArriveRelaxed(object) };
+    context.machine.check.event(context.place, mask, event)?;
     context.cluster().state.cluster.arrived += mask.count_ones();
     pass(context);
     Ok(())

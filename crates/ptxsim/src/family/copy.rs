@@ -5,7 +5,7 @@
 //! generic proxy, in the name of the thread that started them.
 
 use crate::ast::{Instruction, Operand};
-use crate::check::Event;
+use crate::check::{Event, Party};
 use crate::error::{Fault, Kind, Result};
 use crate::exec::{self, AccessKind, Context, Flow, Machine, Place, Request, lanes};
 use crate::family::mbarrier::{self, Step, Target};
@@ -118,6 +118,13 @@ pub(crate) enum Work {
     Arrive(u32, Box<[Target; 32]>, Vec<u64>),
 }
 
+impl Work {
+    /// Whether it is an arrival at an mbarrier.
+    pub fn is_counted(&self) -> bool {
+        matches!(self, Work::Arrive(..))
+    }
+}
+
 /// A copy of some lanes.
 #[derive(Debug)]
 pub(crate) struct Lanes {
@@ -129,20 +136,30 @@ pub(crate) struct Lanes {
     read: [u32; 32],
 }
 
-/// Copies that were started together, or that were committed together: lanes, and tickets.
+/// A copy that was started, and the lanes that have not waited for it.
+#[derive(Debug, Clone, Copy)]
+struct Started {
+    ticket: u64,
+    lanes: u32,
+    pc: u32,
+}
+
+/// Copies that were committed together, and the lanes that did so.
 #[derive(Debug)]
 struct Group {
     lanes: u32,
-    tickets: Vec<(u64, u32)>,
+    copies: Vec<Started>,
 }
 
 /// What is kept for a warp.
 #[derive(Debug, Default)]
 pub(crate) struct WarpState {
-    /// Tickets of copies that no group holds yet, and the lanes that they belong to.
-    open: Vec<(u64, u32)>,
+    /// Copies that no group holds yet.
+    open: Vec<Started>,
     /// Groups that were not waited for, oldest first.
     groups: Vec<Group>,
+    /// The latest arrival of each lane that follows its copies before.
+    followed: Option<Box<[u64; 32]>>,
 }
 
 /// Executes it.
@@ -176,25 +193,27 @@ fn start(op: &Copy, context: &mut Context, mask: u32) -> Result<(), Fault> {
     }
     let (to, from) = (registers.addresses(&op.to), registers.addresses(&op.from));
     let work = Work::Copy(Box::new(Lanes { mask, to, from, bytes: op.bytes, read }));
-    let ticket = context.machine.post(context.place, exec::Work::Copy(work));
-    context.warp.state.copy.open.push((ticket, mask));
+    let ticket = context.machine.post(context.place, mask, exec::Work::Copy(work));
+    let pc = context.place.pc;
+    context.warp.state.copy.open.push(Started { ticket, lanes: mask, pc });
     Ok(())
 }
 
 impl WarpState {
     fn commit(&mut self, mask: u32) {
-        let of = |tickets: &[(u64, u32)], lanes: u32| {
-            let part = tickets.iter().map(|(t, l)| (*t, l & lanes)).filter(|(_, l)| *l != 0);
-            part.collect::<Vec<_>>()
+        let of = |copies: &[Started], mask: u32| -> Vec<Started> {
+            let part = copies.iter().map(|copy| Started { lanes: copy.lanes & mask, ..*copy });
+            part.filter(|copy| copy.lanes != 0).collect()
         };
-        let tickets = of(&self.open, mask);
+        let copies = of(&self.open, mask);
         self.open = of(&self.open, !mask);
-        self.groups.push(Group { lanes: mask, tickets });
+        self.groups.push(Group { lanes: mask, copies });
     }
 
-    /// The copies of the lanes in `mask` in all their groups but the `left` latest: those groups are waited for.
-    fn due(&mut self, left: usize, mask: u32) -> Vec<u64> {
-        let (mut seen, mut due) = ([0; 32], Vec::new());
+    /// The copies of the lanes in `mask` in all their groups but the `left` latest: those groups are waited for. And the
+    /// latest copy of each lane among them.
+    fn due(&mut self, left: usize, mask: u32) -> (Vec<u64>, [u32; 32]) {
+        let (mut seen, mut due, mut until) = ([0; 32], Vec::new(), [0; 32]);
         for group in self.groups.iter_mut().rev() {
             let mut now = 0;
             for lane in lanes(group.lanes & mask) {
@@ -202,18 +221,26 @@ impl WarpState {
                 seen[lane] += 1;
             }
             group.lanes &= !now;
-            due.extend(group.tickets.iter().filter(|(_, l)| l & now != 0).map(|(t, _)| *t));
+            for copy in group.copies.iter_mut().filter(|copy| copy.lanes & now != 0) {
+                let ticket = copy.ticket;
+                due.push(ticket);
+                lanes(copy.lanes & now)
+                    .for_each(|lane| until[lane] = until[lane].max(ticket as u32));
+                copy.lanes &= !now;
+            }
         }
         self.groups.retain(|group| group.lanes != 0);
         due.sort_unstable();
-        due
+        (due, until)
     }
 }
 
 fn wait(left: usize, context: &mut Context, mask: u32) -> Result<(), Fault> {
-    for ticket in context.warp.state.copy.due(left, mask) {
+    let (due, until) = context.warp.state.copy.due(left, mask);
+    for ticket in due {
         finish(context, ticket)?;
     }
+    context.machine.check.waited(context.place, Party::Copies, mask, &until);
     Ok(())
 }
 
@@ -227,7 +254,9 @@ fn finish(context: &mut Context, ticket: u64) -> Result<(), Fault> {
         unreachable!("the tickets that a warp keeps are those of its copies")
     };
     let here = std::mem::replace(&mut context.place, pending.place);
+    let before = context.machine.check.act(pending.issued, true);
     let result = carry_out(&copy, context);
+    context.machine.check.rest(before);
     context.place = here;
     result.map_err(|fault| {
         let line = context.machine.program.info[pending.place.pc as usize].line;
@@ -282,15 +311,39 @@ fn arrive(
         let object = mbarrier::find(context.machine, context.place, targets[lane])?;
         object.pending += 1;
     }
-    let machine = &context.machine;
-    let state = &mut context.warp.state.copy;
-    state.open.retain(|(ticket, _)| machine.is_pending(*ticket));
-    let grouped = state.groups.iter().flat_map(|group| &group.tickets);
-    let own = grouped.chain(&state.open).filter(|(_, lanes)| lanes & mask != 0);
-    let tickets = own.map(|(ticket, _)| *ticket).collect();
+    let state = &context.warp.state.copy;
+    let all = state.groups.iter().flat_map(|group| &group.copies).chain(&state.open);
+    let own = all.filter(|copy| copy.lanes & mask != 0 && context.machine.is_pending(copy.ticket));
+    let tickets = own.map(|copy| copy.ticket).collect();
     let work = Work::Arrive(mask, Box::new(targets), tickets);
-    context.machine.post(context.place, exec::Work::Copy(work));
+    let ticket = context.machine.post(context.place, mask, exec::Work::Copy(work));
+    let followed = context.warp.state.copy.followed.get_or_insert_default();
+    lanes(mask).for_each(|lane| followed[lane] = ticket);
     Ok(())
+}
+
+/// A cluster has ended: tells of copies that have ended by themselves, but that nobody waited for.
+pub(crate) fn end(machine: &mut Machine, cluster: usize) {
+    let mut left = Vec::new();
+    for (block, b) in machine.clusters[cluster].blocks.iter().enumerate() {
+        for warp in b.warps.iter().flatten() {
+            let state = &warp.state.copy;
+            for copy in state.groups.iter().flat_map(|group| &group.copies).chain(&state.open) {
+                let followed = |lane: usize| {
+                    state.followed.as_ref().is_some_and(|followed| followed[lane] > copy.ticket)
+                };
+                let alone = lanes(copy.lanes).filter(|lane| !followed(*lane));
+                let alone = alone.fold(0, |mask, lane| mask | 1 << lane);
+                if alone != 0 {
+                    left.push((Place { cluster, block, warp: warp.index, pc: copy.pc }, alone));
+                }
+            }
+        }
+    }
+    for (place, lanes) in left {
+        let message = "the warp ended, and nobody had waited for this copy";
+        machine.report(place, Kind::Abandoned, lanes, message.into());
+    }
 }
 
 /// Ends it.

@@ -157,6 +157,7 @@ pub(crate) fn exited(context: &mut Context, mask: u32) -> Result<(), Fault> {
 
 /// A cluster has ended: families look for what was left undone.
 pub(crate) fn end(machine: &mut Machine, cluster: usize) -> Result<(), (Place, Fault)> {
+    copy::end(machine, cluster);
     bulk::end(machine, cluster)?;
     wgmma::end(machine, cluster)
 }

@@ -67,7 +67,7 @@ fn a_wait_leaves_the_latest_groups() {
     assert_eq!(two_groups(0).out, pattern(8));
     assert_eq!(two_groups(0).findings, []);
     // What was not waited for is not there.
-    assert_eq!(two_groups(1).kinds(), [Kind::UninitializedMemory]);
+    assert_eq!(two_groups(1).kinds(), [Kind::UninitializedMemory, Kind::Race]);
     assert_eq!(two_groups(1).out[..4], pattern(8)[..4]);
     assert_ne!(two_groups(1).out[4..], pattern(8)[4..]);
 }

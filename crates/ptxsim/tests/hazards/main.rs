@@ -1,7 +1,10 @@
 //! Seeded mistakes, each beside a right twin that gives no finding.
 
+mod barriers;
+mod copies;
 mod global;
 mod registers;
+mod seed;
 mod shared;
 
 use ptxsim::{Argument, Error, Kind, Launch, Memory, Module, Options, run};

@@ -2,8 +2,8 @@
 
 use super::region::alike;
 use super::{Access, AccessKind, Context, Region, Request};
-use crate::error::Fault;
-use crate::exec::block::mark;
+use crate::error::{Fault, Kind};
+use crate::exec::block::{is_written, mark};
 use crate::exec::lanes;
 
 impl Context<'_, '_> {
@@ -145,7 +145,29 @@ impl Context<'_, '_> {
         }
         let access = Access { request, region, bytes: N as u32, lanes: now, offsets: &offsets };
         self.machine.admit(self.place, &access, self.warp.local_bytes, N as u64)?;
+        if region == Region::Local && request.kind != AccessKind::Write {
+            self.never_written::<N>(&offsets, now);
+        }
         Ok((region, offsets, now))
+    }
+
+    /// Reports reads of local memory that the lane itself never wrote.
+    fn never_written<const N: usize>(&mut self, offsets: &[u64; 32], mask: u32) {
+        if !self.machine.options.checks.memory {
+            return;
+        }
+        let stride = self.warp.local_bytes;
+        let known = |lane: &usize| {
+            is_written(&self.warp.local_written, lane * stride + offsets[*lane] as usize, N)
+        };
+        let bad = lanes(mask).filter(|lane| !known(lane)).fold(0u32, |m, lane| m | 1 << lane);
+        if bad != 0 {
+            let offset = offsets[bad.trailing_zeros() as usize];
+            let message = format!(
+                "{N} bytes at offset {offset} of local memory are read, but the lane never wrote them"
+            );
+            self.report(Kind::UninitializedMemory, bad, message);
+        }
     }
 
     #[inline(always)]

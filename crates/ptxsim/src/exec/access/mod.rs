@@ -35,6 +35,8 @@ pub(crate) enum AccessKind {
 pub(crate) enum Proxy {
     /// Ordinary instructions.
     Generic,
+    /// The same, by instructions that take an mbarrier: a write initializes it.
+    Barrier,
     /// Bulk copies, tensor copies, wgmma.
     Async,
 }

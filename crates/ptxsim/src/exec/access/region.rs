@@ -1,7 +1,8 @@
 //! From addresses to regions, and the checks that every access passes.
 
 use super::{
-    Access, AccessKind, LOCAL_WINDOW, Machine, PARAM_WINDOW, Place, Region, Request, SHARED_WINDOW,
+    Access, AccessKind, LOCAL_WINDOW, Machine, PARAM_WINDOW, Place, Proxy, Region, Request,
+    SHARED_WINDOW,
 };
 use crate::error::{Fault, Kind};
 use crate::exec::lanes;
@@ -60,7 +61,7 @@ impl Machine<'_> {
                 Some((index, _, offset)) => {
                     Ok((Region::Global(index), address.wrapping_sub(offset)))
                 }
-                None => Err(outside(address, "no allocation")),
+                None => Err(outside(address, &self.memory.nearest(address))),
             },
             Space::Shared | Space::Cluster => {
                 let rank = (within >> 24) as usize;
@@ -70,6 +71,13 @@ impl Machine<'_> {
                 if space == Space::Shared && rank != place.block {
                     let message = format!(
                         "{address:#x} is shared memory of block {rank} of the cluster, not of this one"
+                    );
+                    return Err(Fault::new(Kind::OutOfBounds, message));
+                }
+                let cluster = &self.clusters[place.cluster];
+                if cluster.blocks[rank].running == 0 && cluster.running > 0 {
+                    let message = format!(
+                        "{address:#x} is shared memory of block {rank} of the cluster, which has exited"
                     );
                     return Err(Fault::new(Kind::OutOfBounds, message));
                 }
@@ -111,6 +119,16 @@ impl Machine<'_> {
         }
         if self.check.is_on() {
             self.uninitialized(place, access);
+            if let Region::Shared(rank) = access.region
+                && access.request.proxy != Proxy::Barrier
+                && let Some((bad, at)) =
+                    self.clusters[place.cluster].blocks[rank].state.mbarrier.touched(access)
+            {
+                let message = format!(
+                    "it touches bytes of the mbarrier at {at:#x} of block {rank}, which only mbarrier instructions may"
+                );
+                self.report(place, Kind::Mbarrier, bad, message);
+            }
             self.look(place, access);
         }
         self.count.access(place, access);

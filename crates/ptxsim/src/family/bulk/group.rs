@@ -1,16 +1,26 @@
 //! Groups of bulk work, thread by thread, and waiting for them.
 
 use super::work::{self, Stored};
-use crate::error::Fault;
-use crate::exec::{self, Context, Machine, Place, lanes};
+use crate::check::{Issued, Party};
+use crate::error::{Fault, Kind};
+use crate::exec::{self, Context, Machine, Pending, Place, lanes};
 
 /// A store of a thread.
 #[derive(Debug)]
 enum Item {
-    /// It has not read its source yet, unless it has ended.
-    Posted(u64),
+    /// It has not read its source yet, unless it has ended: ticket, and instruction.
+    Posted(u64, u32),
     /// It has read, and will write.
-    Read(Place, Box<Stored>),
+    Read(Box<Late>),
+}
+
+/// A store that has read its source.
+#[derive(Debug)]
+struct Late {
+    ticket: u64,
+    place: Place,
+    stored: Stored,
+    issued: Option<Box<Issued>>,
 }
 
 /// Stores that a lane committed together.
@@ -23,23 +33,23 @@ struct Group {
 /// What is kept for a warp.
 #[derive(Debug, Default)]
 pub(crate) struct WarpState {
-    /// Stores that no group holds yet, and their lanes.
-    open: Vec<(usize, u64)>,
+    /// Stores that no group holds yet: lane, ticket, instruction.
+    open: Vec<(usize, u64, u32)>,
     /// Groups that have not ended, oldest first.
     groups: Vec<Group>,
 }
 
 impl WarpState {
     /// A lane has started a store.
-    pub fn started(&mut self, lane: usize, ticket: u64) {
-        self.open.push((lane, ticket));
+    pub fn started(&mut self, lane: usize, ticket: u64, pc: u32) {
+        self.open.push((lane, ticket, pc));
     }
 
     /// The lanes in `mask` commit what they have started.
     pub fn commit(&mut self, mask: u32) {
         for lane in lanes(mask) {
-            let own = self.open.extract_if(.., |(of, _)| *of == lane);
-            let items = own.map(|(_, ticket)| Item::Posted(ticket)).collect();
+            let own = self.open.extract_if(.., |(of, ..)| *of == lane);
+            let items = own.map(|(_, ticket, pc)| Item::Posted(ticket, pc)).collect();
             self.groups.push(Group { lane, items });
         }
     }
@@ -48,7 +58,7 @@ impl WarpState {
 /// Ends, or only reads the sources of, all groups of the lanes in `mask` but the `left` latest of each.
 pub(super) fn wait(left: usize, read: bool, context: &mut Context, mask: u32) -> Result<(), Fault> {
     let mut groups = std::mem::take(&mut context.warp.state.bulk.groups);
-    let mut seen = [0; 32];
+    let (mut seen, mut until) = ([0; 32], [0; 32]);
     let mut result = Ok(());
     for group in groups.iter_mut().rev().filter(|group| mask >> group.lane & 1 == 1) {
         seen[group.lane] += 1;
@@ -56,11 +66,17 @@ pub(super) fn wait(left: usize, read: bool, context: &mut Context, mask: u32) ->
             continue;
         }
         for item in std::mem::take(&mut group.items) {
+            let latest = &mut until[group.lane];
+            *latest = item.ticket().max(*latest as u64) as u32;
             match advance(item, read, context) {
                 Ok(rest) => group.items.extend(rest),
                 Err(fault) => result = Err(fault),
             }
         }
+    }
+    context.machine.check.waited(context.place, Party::Reads, mask, &until);
+    if !read {
+        context.machine.check.waited(context.place, Party::Writes, mask, &until);
     }
     // Groups whose reads alone have ended are still to be waited for.
     let mut due = seen.map(|seen: usize| seen.saturating_sub(left));
@@ -73,29 +89,48 @@ pub(super) fn wait(left: usize, read: bool, context: &mut Context, mask: u32) ->
     result
 }
 
+impl Item {
+    fn ticket(&self) -> u64 {
+        match self {
+            Item::Posted(ticket, _) => *ticket,
+            Item::Read(late) => late.ticket,
+        }
+    }
+}
+
 fn advance(item: Item, read: bool, context: &mut Context) -> Result<Option<Item>, Fault> {
     let machine = &mut *context.machine;
-    let (place, stored) = match item {
-        Item::Read(place, stored) => (place, stored),
-        Item::Posted(ticket) => {
+    let late = match item {
+        Item::Read(late) => late,
+        Item::Posted(ticket, _) => {
             let Some(at) = machine.pending.iter().position(|p| p.ticket == ticket) else {
                 return Ok(None);
             };
-            let pending = machine.pending.swap_remove(at);
-            let exec::Work::Bulk(work) = pending.work else {
+            let Pending { place, work, issued, .. } = machine.pending.swap_remove(at);
+            let exec::Work::Bulk(work) = work else {
                 unreachable!("the tickets that a warp keeps are those of its stores")
             };
-            let stored = work::read(work, machine, pending.place)
-                .map_err(|fault| told(machine, pending.place, fault))?;
-            (pending.place, Box::new(stored))
+            let before = machine.check.act(issued, false);
+            let stored = work::read(work, machine, place);
+            let issued = machine.check.rest(before);
+            let stored = stored.map_err(|fault| told(machine, place, fault))?;
+            Box::new(Late { ticket, place, stored, issued })
         }
     };
     let keep = read && (machine.options.late || machine.random.below(2) == 0);
     if keep {
-        return Ok(Some(Item::Read(place, stored)));
+        return Ok(Some(Item::Read(late)));
     }
-    work::write(&stored, machine, place).map_err(|fault| told(machine, place, fault))?;
+    let place = late.place;
+    end_late(*late, machine).map_err(|fault| told(machine, place, fault))?;
     Ok(None)
+}
+
+fn end_late(late: Late, machine: &mut Machine) -> Result<(), Fault> {
+    let before = machine.check.act(late.issued, false);
+    let result = work::write(&late.stored, machine, late.place);
+    machine.check.rest(before);
+    result
 }
 
 fn told(machine: &Machine, place: Place, fault: Fault) -> Fault {
@@ -104,18 +139,31 @@ fn told(machine: &Machine, place: Place, fault: Fault) -> Fault {
     Fault { message, ..fault }
 }
 
-/// A cluster has ended: stores whose sources were read write at last. What had not read is the scheduler's to report.
+/// A cluster has ended: stores whose sources were read write at last; the others nobody had waited for.
 pub(crate) fn end(machine: &mut Machine, cluster: usize) -> Result<(), (Place, Fault)> {
-    let mut left = Vec::new();
-    for block in &mut machine.clusters[cluster].blocks {
-        for warp in block.warps.iter_mut().flatten() {
-            left.extend(warp.state.bulk.groups.drain(..).flat_map(|group| group.items));
+    let (mut late, mut left) = (Vec::new(), Vec::new());
+    for (block, b) in machine.clusters[cluster].blocks.iter_mut().enumerate() {
+        for warp in b.warps.iter_mut().flatten() {
+            let (state, warp) = (&mut warp.state.bulk, warp.index);
+            let place = |pc: u32| Place { cluster, block, warp, pc };
+            left.extend(state.open.drain(..).map(|(lane, _, pc)| (place(pc), lane)));
+            for Group { lane, items } in state.groups.drain(..) {
+                for item in items {
+                    match item {
+                        Item::Posted(_, pc) => left.push((place(pc), lane)),
+                        Item::Read(item) => late.push(item),
+                    }
+                }
+            }
         }
     }
-    for item in left {
-        if let Item::Read(place, stored) = item {
-            work::write(&stored, machine, place).map_err(|fault| (place, fault))?;
-        }
+    for (place, lane) in left {
+        let message = "the warp ended, and nobody had waited for this store to read its source";
+        machine.report(place, Kind::Abandoned, 1 << lane, message.into());
+    }
+    for item in late {
+        let place = item.place;
+        end_late(*item, machine).map_err(|fault| (place, fault))?;
     }
     Ok(())
 }

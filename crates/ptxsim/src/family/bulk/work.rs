@@ -28,6 +28,13 @@ pub(crate) enum Work {
     CopyOut(u32, [u64; 2], u32, Option<Reduction>),
 }
 
+impl Work {
+    /// Whether an mbarrier tells of its end.
+    pub fn is_counted(&self) -> bool {
+        matches!(self, Work::Load(..) | Work::Copy(..))
+    }
+}
+
 /// Where what is loaded goes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Delivery {
@@ -124,6 +131,17 @@ fn deliver(
             format!("the mbarrier is of block {}, the destination of block {rank}", barrier.rank);
         return Err(undefined(message));
     }
+    for rank in lanes(blocks) {
+        let (cluster, offset) = (context.place.cluster, barrier.offset);
+        if let Some(pc) = context.machine.check.hidden(cluster, rank, offset) {
+            let line = context.machine.program.info[pc as usize].line;
+            let message = format!(
+                "the copy tells the mbarrier at {offset:#x} of block {rank}, which PTX line {line} initialized with no \
+                 fence.mbarrier_init or fence.proxy.async since"
+            );
+            context.report(Kind::MissingInitFence, 1 << lane, message);
+        }
+    }
     Ok(Delivery { blocks, offset: to & 0xff_ffff, barrier: barrier.offset })
 }
 
@@ -138,7 +156,7 @@ pub(super) fn load(op: &Load, context: &mut Context, mask: u32) -> Result<(), Fa
         }
         let delivery = deliver(context, lane, to, &op.barrier, op.blocks).map_err(at)?;
         let work = Work::Load(lane as u32, tensor, delivery);
-        context.machine.post(context.place, exec::Work::Bulk(work));
+        context.machine.post(context.place, 1 << lane, exec::Work::Bulk(work));
     }
     Ok(())
 }
@@ -152,8 +170,8 @@ pub(super) fn store(op: &Store, context: &mut Context, mask: u32) -> Result<(), 
         let of_tensor = |what| reduce::of_tensor(what, tensor.0.element);
         let reduce = op.reduce.map(of_tensor).transpose().map_err(at)?;
         let work = Work::Store(lane as u32, tensor, from, reduce);
-        let ticket = context.machine.post(context.place, exec::Work::Bulk(work));
-        context.warp.state.bulk.started(lane, ticket);
+        let ticket = context.machine.post(context.place, 1 << lane, exec::Work::Bulk(work));
+        context.warp.state.bulk.started(lane, ticket, context.place.pc);
     }
     Ok(())
 }
@@ -182,8 +200,8 @@ pub(super) fn copy(op: &Copy, context: &mut Context, mask: u32) -> Result<(), Fa
         let lane = lane as u32;
         let Some(barrier) = &op.barrier else {
             let work = Work::CopyOut(lane, [from, to], bytes, op.reduce);
-            let ticket = context.machine.post(context.place, exec::Work::Bulk(work));
-            context.warp.state.bulk.started(lane as usize, ticket);
+            let ticket = context.machine.post(context.place, 1 << lane, exec::Work::Bulk(work));
+            context.warp.state.bulk.started(lane as usize, ticket, context.place.pc);
             continue;
         };
         if op.to.0 == Space::Shared && to >> 24 != context.place.block as u64 {
@@ -192,7 +210,7 @@ pub(super) fn copy(op: &Copy, context: &mut Context, mask: u32) -> Result<(), Fa
         let delivery =
             deliver(context, lane as usize, to as u32, barrier, op.blocks).map_err(at)?;
         let work = Work::Copy(lane, (op.from.0, from), bytes, delivery, op.reduce);
-        context.machine.post(context.place, exec::Work::Bulk(work));
+        context.machine.post(context.place, 1 << lane, exec::Work::Bulk(work));
     }
     Ok(())
 }
@@ -202,6 +220,7 @@ pub(crate) fn complete(work: Work, machine: &mut Machine, place: Place) -> Resul
     match work {
         Work::Load(lane, tensor, delivery) => {
             let (map, at) = &*tensor;
+            meant(machine, place, delivery.blocks.trailing_zeros() as usize, delivery.barrier);
             let mut tile = map.filled();
             for (offset, address, len) in map.parts(*at) {
                 let out = &mut tile[offset..offset + len];
@@ -211,6 +230,7 @@ pub(crate) fn complete(work: Work, machine: &mut Machine, place: Place) -> Resul
             delivered(machine, place, lane, &tile, delivery, None)
         }
         Work::Copy(lane, (space, address), len, delivery, reduce) => {
+            meant(machine, place, delivery.blocks.trailing_zeros() as usize, delivery.barrier);
             let mut bytes = vec![0; len as usize];
             let request = if space == Space::Global { READ_GLOBAL } else { READ_SHARED };
             machine.read_bytes(place, &request, lane, address, &mut bytes)?;
@@ -223,6 +243,14 @@ pub(crate) fn complete(work: Work, machine: &mut Machine, place: Place) -> Resul
     }
 }
 
+/// Tells the checker which mbarrier counts the accesses that come now; without one the end of the copy is an error.
+fn meant(machine: &mut Machine, place: Place, rank: usize, offset: u32) {
+    if let Ok(object) = mbarrier::find(machine, place, Target { rank, offset }) {
+        let phase = object.phase;
+        machine.check.deliver(place, rank, offset, phase);
+    }
+}
+
 fn delivered(
     machine: &mut Machine,
     place: Place,
@@ -232,6 +260,7 @@ fn delivered(
     reduce: Option<Reduction>,
 ) -> Result<(), Fault> {
     for rank in lanes(to.blocks) {
+        meant(machine, place, rank, to.barrier);
         let address = (rank as u64) << 24 | to.offset as u64;
         match reduce {
             _ if bytes.is_empty() => {}
@@ -242,7 +271,7 @@ fn delivered(
             }
         }
         let barrier = Target { rank, offset: to.barrier };
-        mbarrier::complete_bytes(machine, place, barrier, bytes.len() as u64)?;
+        mbarrier::complete_bytes(machine, place, lane, barrier, bytes.len() as u64)?;
     }
     Ok(())
 }

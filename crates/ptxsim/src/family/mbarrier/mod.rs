@@ -7,10 +7,12 @@
 mod object;
 
 use crate::ast::{Instruction, Operand};
-use crate::check::Event;
+use crate::check::{Event, Object as Phased};
 use crate::error::{Fault, Kind, Result};
 use crate::exec::access::SHARED_WINDOW;
-use crate::exec::{self, AccessKind, Context, Flow, Machine, Order, Place, Request, Scope, lanes};
+use crate::exec::{
+    self, AccessKind, Context, Flow, Machine, Order, Place, Proxy, Request, Scope, lanes,
+};
 use crate::program::{Address, Lowering, P, R32, R64, Space, Type};
 
 pub(crate) use object::{BlockState, Object, Step, Target, complete_bytes, find, step};
@@ -171,7 +173,8 @@ pub(crate) fn access(
 ) -> Result<[Target; 32], Fault> {
     let addresses = context.warp.registers.addresses(address);
     let order = if kind == AccessKind::Write { Order::Weak } else { Order::Relaxed };
-    let request = Request { order, scope: Scope::Cluster, ..Request::new(space, kind) };
+    let proxy = Proxy::Barrier;
+    let request = Request { order, scope: Scope::Cluster, proxy, ..Request::new(space, kind) };
     for lane in lanes(mask) {
         if space == Space::Generic && addresses[lane] >> 60 != SHARED_WINDOW >> 60 {
             let message = format!("the mbarrier at {:#x} is not in shared memory", addresses[lane]);
@@ -320,10 +323,8 @@ fn execute_wait(op: &Waiting, context: &mut Context, mask: u32) -> Result<Flow, 
             alike &= *blocked.get_or_insert(wait) == wait;
         } else {
             done |= 1 << lane;
-            if op.acquire {
-                let event = Event::Wait(target.ordered(phase));
-                context.machine.check.event(context.place, 1 << lane, event)?;
-            }
+            let event = passed(op.acquire, target.ordered(phase));
+            context.machine.check.event(context.place, 1 << lane, event)?;
         }
     }
     match blocked {
@@ -340,12 +341,17 @@ fn execute_wait(op: &Waiting, context: &mut Context, mask: u32) -> Result<Flow, 
     }
 }
 
+/// What a wait that is over means.
+fn passed(acquire: bool, phase: Phased) -> Event {
+    if acquire { Event::Wait(phase) } else { Event::See(phase) }
+}
+
 /// Whether it has come.
 pub(crate) fn ready(wait: &Wait, context: &mut Context, lanes: u32) -> bool {
     let Ok(object) = find(context.machine, context.place, wait.target) else { return false };
     let ended = object.phase != wait.phase;
-    if ended && wait.acquire {
-        let event = Event::Wait(wait.target.ordered(wait.phase));
+    if ended {
+        let event = passed(wait.acquire, wait.target.ordered(wait.phase));
         // To wait is to learn, which cannot fail.
         let _ = context.machine.check.event(context.place, lanes, event);
     }

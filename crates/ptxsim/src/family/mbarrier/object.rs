@@ -2,7 +2,7 @@
 
 use crate::check::{Event, Object as Ordered};
 use crate::error::{Fault, Kind};
-use crate::exec::{AccessKind, Machine, Order, Place, Request, Scope};
+use crate::exec::{Access, AccessKind, Machine, Order, Place, Proxy, Request, Scope, lanes};
 use crate::program::Space;
 
 /// Most arrivals, and most bytes by which the transaction count may differ from 0.
@@ -103,6 +103,8 @@ impl Object {
 #[derive(Debug, Default)]
 pub(crate) struct BlockState {
     objects: Vec<(u32, Object)>,
+    /// All of them lie from the first of these offsets on and before the second.
+    span: (u64, u64),
 }
 
 impl BlockState {
@@ -122,6 +124,30 @@ impl BlockState {
         if let Some(object) = object {
             self.objects.push((offset, object));
         }
+        let offsets = || self.objects.iter().map(|(at, _)| *at as u64);
+        self.span = (offsets().min().unwrap_or(0), offsets().max().map_or(0, |at| at + 8));
+    }
+
+    /// Lanes of an access that touch bytes of an object, and the offset of one of those objects.
+    #[inline]
+    pub fn touched(&self, access: &Access) -> Option<(u32, u32)> {
+        let (begin, end) = self.span;
+        let bytes = access.bytes as u64;
+        let near = |offset: &u64| *offset < end && offset + bytes > begin;
+        if end == 0 || !access.offsets.iter().fold(false, |any, offset| any | near(offset)) {
+            return None;
+        }
+        let hit = |lane: &usize| {
+            let offset = access.offsets[*lane];
+            self.objects
+                .iter()
+                .map(|(at, _)| *at as u64)
+                .find(|at| offset < at + 8 && offset + bytes > *at)
+        };
+        let first = lanes(access.lanes).find_map(|lane| hit(&lane))?;
+        let bad =
+            lanes(access.lanes).filter(|lane| hit(lane).is_some()).fold(0, |m, lane| m | 1 << lane);
+        Some((bad, first as u32))
     }
 }
 
@@ -162,19 +188,21 @@ pub(crate) fn step(
 const ACCESS: Request = Request {
     order: Order::Relaxed,
     scope: Scope::Cluster,
+    proxy: Proxy::Barrier,
     ..Request::new(Space::Cluster, AccessKind::Atomic)
 };
 
-/// Asynchronous work that `place` has started has moved `bytes` that the mbarrier at `target` waits for.
+/// Asynchronous work that `lane` of `place` has started has moved `bytes` that the mbarrier at `target` waits for.
 pub(crate) fn complete_bytes(
     machine: &mut Machine,
     place: Place,
+    lane: u32,
     target: Target,
     bytes: u64,
 ) -> Result<(), Fault> {
-    machine.read_bytes(place, &ACCESS, 0, target.address(), &mut [0; 8])?;
+    machine.read_bytes(place, &ACCESS, lane, target.address(), &mut [0; 8])?;
     let before = step(machine, place, target, Step { bytes: -(bytes as i64), ..Step::default() })?;
-    machine.check.event(place, 1, Event::Arrive(target.ordered(before.phase)))
+    machine.check.event(place, 1 << lane, Event::Arrive(target.ordered(before.phase)))
 }
 
 #[cfg(test)]

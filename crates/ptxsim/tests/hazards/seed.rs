@@ -1,0 +1,137 @@
+//! Seeded mistakes with the place at which they must be found.
+
+use ptxsim::{Argument, Error, Finding, Kind, Launch, Memory, Module, Options, run};
+
+/// A right kernel and how it is launched. `%x` points to 64 KiB of zeros named `x`; `%r0` is the thread, `%r1` the address of
+/// 4096 bytes `tile` of shared memory, `%r2` that of 64 bytes `bars`, `%r3` the rank in the cluster, `%r4` the address of the
+/// thread's word of `tile`; `%p1` is set in thread 0.
+#[derive(Clone, Copy)]
+pub struct Seed<'a> {
+    /// Blocks of the grid, of a cluster, and threads of a block.
+    pub shape: [u32; 3],
+    pub right: &'a str,
+}
+
+/// Who is to blame: the line of the kernel's body that begins with `text` after its guard or label, block, warp, and the
+/// lanes of which some are to be named.
+#[derive(Debug, Clone, Copy)]
+pub struct Blamed<'a> {
+    pub text: &'a str,
+    pub block: u32,
+    pub warp: u32,
+    pub lanes: u32,
+}
+
+pub fn at(text: &str, block: u32, warp: u32, lanes: u32) -> Blamed<'_> {
+    Blamed { text, block, warp, lanes }
+}
+
+/// The text, with a `.loc` before each line of `body` that gives its number there, from 1.
+fn text(body: &str) -> String {
+    let mut text = String::from(
+        ".version 8.6\n.target sm_90a\n.address_size 64\n.file 1 \"seeded.cu\"\n\
+         .visible .entry k(.param .u64 p)\n{\n\
+         .reg .b32 %r<64>; .reg .b64 %x, %d<20>; .reg .pred %p<9>; .reg .f32 %f<9>;\n\
+         .shared .align 1024 .b8 tile[4096];\n.shared .align 8 .b8 bars[64];\n.local .align 8 .b8 own[64];\n\
+         ld.param.u64 %x, [p];\nmov.u32 %r0, %tid.x;\nmov.u32 %r1, tile;\nmov.u32 %r2, bars;\n\
+         mov.u32 %r3, %cluster_ctarank;\nshl.b32 %r4, %r0, 2;\nadd.u32 %r4, %r4, %r1;\nsetp.eq.u32 %p1, %r0, 0;\n",
+    );
+    for (k, line) in body.lines().enumerate() {
+        text += &format!(".loc 1 {} 1\n{line}\n", k + 1);
+    }
+    text + "ret;\n}\n"
+}
+
+impl Seed<'_> {
+    /// All findings under one schedule.
+    fn findings(&self, body: &str, seed: u64, late: bool) -> Vec<Finding> {
+        let text = text(body);
+        if let Ok(folder) = std::env::var("PTXSIM_SEEDS") {
+            // For ptxas, which must take them all.
+            let name = text.bytes().fold(0u64, |h, b| h.wrapping_mul(0x100_0000_01b3) ^ b as u64);
+            std::fs::write(format!("{folder}/{name:016x}.ptx"), &text).unwrap();
+        }
+        let module = Module::parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let mut memory = Memory::new();
+        let x = memory.allocate("x", 65536).unwrap();
+        memory.write(x, &[0; 65536]).unwrap();
+        let [grid, cluster, threads] = self.shape;
+        let launch = Launch {
+            entry: "k".into(),
+            grid: [grid, 1, 1],
+            block: [threads, 1, 1],
+            cluster: Some([cluster, 1, 1]),
+            arguments: vec![Argument::from(x)],
+            ..Launch::default()
+        };
+        let options = Options { seed, late, budget: 200_000, ..Options::default() };
+        match run(&module, &launch, &mut memory, &options) {
+            Ok(report) => report.findings,
+            Err(Error::Finding(finding)) => vec![*finding],
+            Err(error) => panic!("{error}\n{text}"),
+        }
+    }
+
+    /// The kernel gives no finding under any schedule.
+    pub fn holds(&self) {
+        for (seed, late) in schedules() {
+            let found = self.findings(self.right, seed, late);
+            assert_eq!(found, [], "seed {seed} late {late}: {}", self.right);
+        }
+    }
+
+    /// The kinds of all findings under all schedules; each schedule gives some.
+    pub fn kinds(&self) -> Vec<Kind> {
+        let found = |(seed, late)| {
+            let found = self.findings(self.right, seed, late);
+            assert_ne!(found, [], "seed {seed} late {late}: {}", self.right);
+            found
+        };
+        schedules().flat_map(found).map(|finding| finding.kind).collect()
+    }
+
+    /// The kernel gives no finding; with `from` replaced by `to` there is a finding of `kind` at one of the places, under any
+    /// schedule. Of two places the one is told with the line of the other.
+    pub fn finds(&self, from: &str, to: &str, kind: Kind, places: &[Blamed]) {
+        self.holds();
+        let wrong = self.right.replacen(from, to, 1);
+        assert_ne!(wrong, self.right, "`{from}` is part of it");
+        let first = text("").lines().count() as u32 - 1;
+        for (seed, late) in schedules() {
+            let findings = self.findings(&wrong, seed, late);
+            let told = |blamed: &Blamed| {
+                // Each line of the body is two of the text.
+                let (line, ptx) = (line(&wrong, blamed), |line: u32| first - 1 + 2 * line);
+                let mut others = places.iter().map(|other| self::line(&wrong, other));
+                findings.iter().any(|f| {
+                    (f.kind, f.line, f.source_line) == (kind, ptx(line), line)
+                        && (&*f.kernel, &*f.file) == ("k", "seeded.cu")
+                        && (f.block, f.warp) == ([blamed.block, 0, 0], blamed.warp)
+                        && (f.lanes != 0 && f.lanes & !blamed.lanes == 0 || blamed.lanes == 0)
+                        && (kind != Kind::Race && kind != Kind::MissingInitFence
+                            || places.len() == 1
+                            || others.any(|other| {
+                                f.message.contains(&format!("PTX line {}", ptx(other)))
+                            }))
+                })
+            };
+            assert!(
+                places.iter().any(told),
+                "seed {seed} late {late}: no {kind:?} at {places:?} in {findings:#?}\n{wrong}"
+            );
+        }
+    }
+}
+
+/// The number of the line that is to blame, in the body.
+fn line(body: &str, blamed: &Blamed) -> u32 {
+    let found = body.lines().position(|line| {
+        let bare = if line.starts_with('@') { line.split_once(' ').unwrap().1 } else { line };
+        bare.starts_with(blamed.text)
+    });
+    found.unwrap_or_else(|| panic!("no line begins with `{}`: {body}", blamed.text)) as u32 + 1
+}
+
+fn schedules() -> impl Iterator<Item = (u64, bool)> {
+    [(0, true), (1, true), (2, true), (3, false), (4, false), (5, false)].into_iter()
+}
