@@ -170,7 +170,7 @@ impl Campaign<'_> {
         let goal = Goal { budget: self.budget(remaining), ..self.goal };
         let mut outcomes: Vec<(&'static dyn Kernel, Option<Finding>)> = Vec::new();
         let mut jobs = Vec::new();
-        for kernel in self.taking_part(&case).filter(|k| !skip(&k.id().0)) {
+        for kernel in self.taking_part(planned).filter(|k| !skip(&k.id().0)) {
             let id = kernel.id().0;
             let reason = kernel
                 .refuses(self.capabilities, &case)
@@ -201,8 +201,14 @@ impl Campaign<'_> {
 
     /// The kernels that do the op of `case`: those that were asked for, and for a probe that is there for the roof that it
     /// gives those that could be the fastest, whatever was asked for.
-    pub fn taking_part(&self, case: &Case) -> impl Iterator<Item = &'static dyn Kernel> + use<> {
-        let asked = |k: &&'static dyn Kernel| self.kernels.iter().any(|w| w.id() == k.id());
+    pub fn taking_part(
+        &self,
+        planned: &Planned,
+    ) -> impl Iterator<Item = &'static dyn Kernel> + use<> {
+        let case = &planned.case;
+        let asked = |k: &&'static dyn Kernel| {
+            planned.wants(&k.id()) && self.kernels.iter().any(|w| w.id() == k.id())
+        };
         let for_roof = self.roofs_only && case.problem.family() == Family::Peak;
         let has_vectors = self.capabilities.isa.avx2;
         let roof = |k: &&'static dyn Kernel| {

@@ -76,7 +76,9 @@ fn row(
 ) -> Row {
     let case = &planned.case;
     let cost = case.cost();
-    let wanted = |k: &&'static dyn Kernel| kernels.iter().any(|w| w.id() == k.id());
+    let wanted = |k: &&'static dyn Kernel| {
+        planned.wants(&k.id()) && kernels.iter().any(|w| w.id() == k.id())
+    };
     let taker = |kernel: &'static dyn Kernel| {
         let id = kernel.id().0;
         let refused = kernel.refuses(capabilities, case).map(|reason| reason.into_owned());

@@ -232,7 +232,9 @@ impl Plan {
                 .kernels
                 .iter()
                 .filter(|k| {
-                    k.id().0.starts_with(family) && k.refuses(capabilities, &planned.case).is_none()
+                    k.id().0.starts_with(family)
+                        && planned.wants(&k.id())
+                        && k.refuses(capabilities, &planned.case).is_none()
                 })
                 .map(|k| k.id().0)
                 .collect();
@@ -330,8 +332,7 @@ fn measure(
         campaign.peaks.learn(record);
         campaign.estimator.learn(record);
     }
-    let counts: Vec<usize> =
-        plan.cases.iter().map(|p| campaign.taking_part(&p.case).count()).collect();
+    let counts: Vec<usize> = plan.cases.iter().map(|p| campaign.taking_part(p).count()).collect();
     let mut remaining: usize = counts.iter().sum();
     let mut progress = Progress::new(plan.cases.len());
     let mut records = before.to_vec();

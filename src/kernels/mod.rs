@@ -29,6 +29,13 @@ use crate::units::Bytes;
 #[serde(transparent)]
 pub struct KernelId(pub String);
 
+impl KernelId {
+    /// Whether a faster kernel of our own stands above it on the ladder of a CPU: `naive` and `blocked`.
+    pub fn is_lower_rung(&self) -> bool {
+        matches!(self.0.split_once('/'), Some((_, "naive" | "blocked")))
+    }
+}
+
 impl fmt::Display for KernelId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)

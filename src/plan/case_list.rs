@@ -194,7 +194,7 @@ impl Cells<'_> {
             .get("model")
             .map(|m| m.split(';').map(str::to_owned).collect())
             .unwrap_or_default();
-        Ok(Planned { case, models })
+        Ok(Planned::of_models(case, models))
     }
 }
 

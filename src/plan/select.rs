@@ -141,6 +141,8 @@ impl Selection {
             if self.op.iter().any(|op| op == "peak") {
                 cases.extend(suite::probes(hardware_threads));
             }
+            // Kernels asked for by name are wanted wherever they can be.
+            cases.iter_mut().for_each(|p| p.top_rung &= self.kernel.is_empty());
             ("the suite", cases)
         };
         self.filtered(cases, source)
@@ -236,7 +238,7 @@ impl Selection {
             for &cache in &caches {
                 out.push(Planned {
                     case: Case { threads, cache, ..planned.case },
-                    models: planned.models.clone(),
+                    ..planned.clone()
                 });
             }
         }
@@ -372,7 +374,8 @@ impl Selection {
                         threads,
                         ..Case::new(Problem::Update(update), rule.precision(precision))
                     };
-                    out.push(Planned { case, models: vec![format!("{}:update", model.name)] });
+                    let names = vec![format!("{}:update", model.name)];
+                    out.push(Planned::of_models(case, names));
                 }
             }
         }
@@ -396,7 +399,7 @@ pub fn planned_parts(
             _ => precision,
         };
         let case = Case { pass: part.pass, threads, ..Case::new(part.problem, precision) };
-        Planned { case, models: vec![format!("{}:{}", model.name, part.name)] }
+        Planned::of_models(case, vec![format!("{}:{}", model.name, part.name)])
     };
     model.parts(step).into_iter().map(part_case).collect()
 }

@@ -212,6 +212,11 @@ fn quick(threads: usize) -> Vec<Planned> {
         let one = update(Rule::Adamw, params, Precision::F32, threads);
         cases.push(Planned { models: vec![format!("{name}:update")], ..one });
     }
+    // Ladders tell their story on one thread; on all of them a slow kernel takes the time of many fast ones, and is disturbed
+    // for as long as it runs.
+    for planned in cases.iter_mut().filter(|p| p.case.threads > 1) {
+        planned.top_rung = true;
+    }
     cases
 }
 
@@ -285,7 +290,7 @@ fn reduced() -> Vec<Planned> {
                 };
                 let label = |m: &String| m.replacen(':', &format!("/{REDUCTION}:"), 1);
                 let models = p.models.iter().map(label).collect();
-                Planned { case: Case { problem, ..p.case }, models }
+                Planned::of_models(Case { problem, ..p.case }, models)
             }));
         }
     }
@@ -313,10 +318,8 @@ fn full(threads: usize) -> Vec<Planned> {
             let names: Vec<&str> = models::builtin().iter().map(|m| m.name.as_str()).collect();
             let passes = [Pass::Forward, Pass::Backward, Pass::Decode];
             let warm = of_models(&names, &passes, precision, count, 2048);
-            let cold = |p: &Planned| {
-                let case = Case { cache: Cache::Cold, ..p.case };
-                Planned { case, models: p.models.clone() }
-            };
+            let cold =
+                |p: &Planned| Planned { case: Case { cache: Cache::Cold, ..p.case }, ..p.clone() };
             cases.extend(warm.iter().map(cold));
             cases.extend(warm);
         }
