@@ -55,6 +55,7 @@ pub fn make(folder: &Path) -> anyhow::Result<Vec<crate::record::Record>> {
     let command = run.machine["software"]["command"].as_str().unwrap_or("scalemark run").to_owned();
     let input = ReportInput {
         records: &run.records,
+        counters: &run.counters,
         command: &command,
         machine: &facts,
         params: &params,

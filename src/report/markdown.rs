@@ -2,6 +2,7 @@
 
 use super::ReportInput;
 use super::chart::Chart;
+use super::counted::counter_tables;
 use super::findings::findings;
 use super::group::groups;
 use super::reasons::merged;
@@ -45,9 +46,10 @@ fn made_by(text: &mut String, input: &ReportInput) {
     let records = input.records;
     let count = |status| records.iter().filter(|r| r.outcome.status() == status).count();
     text.push_str(&format!(
-        "\n{} records: {} measured, {} wrong, {} failed, {} refused.\n",
+        "\n{} records: {} measured, {} simulated, {} wrong, {} failed, {} refused.\n",
         records.len(),
         count("measured"),
+        count("simulated"),
         count("wrong"),
         count("failed"),
         count("refused")
@@ -87,6 +89,7 @@ fn pictures(text: &mut String, charts: &[Chart], left_out: &[String]) {
         ("memory-", "Memory against size"),
         ("roofline-", "Roofline"),
         ("optimizer-", "Optimizer time against parameters"),
+        ("counters-", "What simulated kernels execute"),
     ];
     for (prefix, title) in kinds {
         let mut first = true;
@@ -112,6 +115,22 @@ fn by_op(text: &mut String, input: &ReportInput) {
              curve leaves it.\n\n",
         );
         text.push_str(&laws);
+    }
+    let counters = counter_tables(input);
+    if !counters.is_empty() {
+        section(text, "What the kernels execute");
+        text.push_str(
+            "Counted exactly by the simulator over all cases of a model that a kernel takes, the same in every run; MODEL/16 has \
+             the model's proportions at a sixteenth of its widths. Sectors are of 32 bytes of global memory, beside those that \
+             the same bytes would fill; conflicts are the share of shared memory's passes that bank conflicts make; registers \
+             are of the entry with the most.\n",
+        );
+        for (title, table) in counters {
+            let title = cell(&title);
+            text.push_str(&format!(
+                "\n<details open>\n<summary>{title}</summary>\n\n{table}\n</details>\n"
+            ));
+        }
     }
     section(text, "Tables");
     text.push_str(

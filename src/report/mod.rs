@@ -6,6 +6,7 @@ mod axis;
 mod chart;
 mod charts;
 mod compare;
+mod counted;
 mod draw;
 mod findings;
 mod group;
@@ -25,7 +26,7 @@ mod write;
 pub use table::terminal;
 pub use write::{Written, write};
 
-use crate::record::Record;
+use crate::record::{Counter, Record};
 
 /// The law t = a + b·nᵖ, fitted to a sweep.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -77,6 +78,8 @@ pub type Bends<'a> = &'a dyn Fn(&[(f64, f64)]) -> Vec<(f64, f64)>;
 pub struct ReportInput<'a> {
     /// The run's records, in the order in which they were written.
     pub records: &'a [Record],
+    /// Counters of simulated records.
+    pub counters: &'a [Counter],
     /// The command line that made them.
     pub command: &'a str,
     /// The machine that they were made on, as (label, value).

@@ -3,7 +3,7 @@
 use crate::ops::{
     Attention, Cache, Case, DType, Matmul, Pass, Precision, Problem, Rule, Transpose, Update,
 };
-use crate::record::{Check, Outcome, Record, StopReason, Timing};
+use crate::record::{Check, Counter, Outcome, Record, StopReason, Timing};
 use crate::units::{ByteRate, FlopRate, Nanos};
 
 use super::{Law, ReportInput};
@@ -171,6 +171,37 @@ pub fn records() -> Vec<Record> {
     records
 }
 
+/// Simulated products of reduced models, with their counters.
+pub fn simulated() -> (Vec<Record>, Vec<Counter>) {
+    let (mut records, mut counters) = (Vec::new(), Vec::new());
+    let cases =
+        [(64, "gpt2/16:qkv;gpt2/16:mlp-up;bert-base/16:qkv", 2.0), (32, "gpt2/16:out", 1.0)];
+    for kernel in ["matmul/naive", "matmul/tiled"] {
+        for (n, parts, scale) in cases {
+            let record_id = records.len() as u64 + 1;
+            let mut record = record(square(n, kernel, "own", 1.0).case, kernel, "own");
+            (record.record_id, record.model) = (record_id, parts.to_owned());
+            (record.device, record.outcome) = ("sim".to_owned(), Outcome::Simulated);
+            records.push(record);
+            let values = [
+                ("warp_instructions", 500.0 * scale),
+                ("global_load_sectors", 30.0 * scale * scale),
+                ("global_load_ideal_sectors", 20.0 * scale),
+                ("global_store_sectors", 10.0 * scale),
+                ("global_store_ideal_sectors", 10.0 * scale),
+                ("shared_load_wavefronts", 8.0),
+                ("shared_load_conflicts", 2.0),
+                ("main.registers", 32.0 + 4.0 * scale),
+                ("main.spill_bytes", 0.0),
+            ];
+            let counter =
+                |(name, value): (&str, f64)| Counter { record_id, name: name.into(), value };
+            counters.extend(values.map(counter));
+        }
+    }
+    (records, counters)
+}
+
 /// A repeatable factor between 0.9 and 1.
 fn wobble(n: usize, name: &str) -> f64 {
     let mixed =
@@ -206,6 +237,7 @@ pub fn bends(_: &[(f64, f64)]) -> Vec<(f64, f64)> {
 pub fn input<'a>(records: &'a [Record], machine: &'a [(String, String)]) -> ReportInput<'a> {
     ReportInput {
         records,
+        counters: &[],
         command: "scalemark run --suite quick",
         machine,
         params: &params,

@@ -122,7 +122,8 @@ fn below(records: &[Record], width: usize) -> String {
     let measured = records.iter().filter(|r| r.timing().is_some()).count();
     let count = |status| records.iter().filter(|r| r.outcome.status() == status).count();
     let summary = format!(
-        "{measured} measured, {} wrong, {} failed, {} refused",
+        "{measured} measured, {} simulated, {} wrong, {} failed, {} refused",
+        count("simulated"),
         count("wrong"),
         count("failed"),
         count("refused")
@@ -185,6 +186,6 @@ mod tests {
 
     #[test]
     fn nothing_measured_prints_a_sentence_and_no_empty_table() {
-        assert_eq!(terminal(&[], 100), "0 measured, 0 wrong, 0 failed, 0 refused\n");
+        assert_eq!(terminal(&[], 100), "0 measured, 0 simulated, 0 wrong, 0 failed, 0 refused\n");
     }
 }

@@ -16,7 +16,7 @@ pub fn cell(text: &str) -> String {
 }
 
 /// A name in code type; in a table even code needs its pipes escaped.
-fn code(text: &str) -> String {
+pub fn code(text: &str) -> String {
     format!("`{}`", text.replace('|', "\\|").replace(['\n', '\r', '`'], " "))
 }
 
@@ -33,7 +33,7 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-fn dash() -> String {
+pub fn dash() -> String {
     "–".to_owned()
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::chart::Chart;
+use super::counted::counted;
 use super::draw::{SIGNATURE, render};
 use super::group::{dtype, family_groups, groups};
 use super::palette::Palette;
@@ -75,6 +76,10 @@ pub(super) fn all_charts(input: &ReportInput) -> (Vec<Chart>, Vec<String>) {
             left_out.push(format!("No chart of {why}{sizes}."));
         }
         all.extend(charts);
+    }
+    // Only a simulated run has counters, so that their absence is no loss to speak of.
+    for (group, rows) in counted(input) {
+        all.extend(charts::counters(&group, &rows, &palette));
     }
     (all, left_out)
 }

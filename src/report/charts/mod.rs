@@ -1,17 +1,19 @@
 //! The charts of a report, one function each: records in, a [`Chart`](super::chart::Chart) out, or nothing where there is
 //! nothing to show.
 
+mod counters;
 mod memory;
 mod optimizer;
 mod roofline;
 mod scaling;
 mod throughput;
 
+pub use counters::counters;
 pub use memory::memory;
 pub use optimizer::optimizer;
 pub use roofline::roofline;
 pub use scaling::scaling;
-pub use throughput::throughput;
+pub use throughput::{models, parts, throughput};
 
 use super::axis::{Axis, Unit};
 use super::chart::{Entry, Point, Series};

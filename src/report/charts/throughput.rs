@@ -15,12 +15,12 @@ struct Sum {
 }
 
 /// How many parts of `model` a record stands for: `gpt2:qkv;gpt2:out;bert:qkv` has two of gpt2.
-fn parts(record: &Record, model: &str) -> usize {
+pub fn parts(record: &Record, model: &str) -> usize {
     models(record).filter(|name| *name == model).count()
 }
 
 /// The models that a record stands for, once for each of their parts.
-fn models(record: &Record) -> impl Iterator<Item = &str> {
+pub fn models(record: &Record) -> impl Iterator<Item = &str> {
     let parts = record.model.split(';').filter(|part| !part.is_empty());
     parts.map(|part| part.split_once(':').map_or(part, |(model, _)| model))
 }
