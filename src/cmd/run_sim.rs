@@ -4,8 +4,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use super::interrupt;
 use super::progress::Progress;
-use super::{interrupt, simulate};
+use super::simulate::{self, Pace};
 use crate::device::{Device, SimDevice};
 use crate::kernels::cuda::Architecture;
 use crate::kernels::{CudaKernel, Kernel, Registry};
@@ -64,11 +65,11 @@ impl Plan {
     /// What would be simulated, for `--dry-run`.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        let mut seconds = 0.0;
+        let (mut seconds, pace) = (0.0, Pace::default());
         for planned in &self.cases {
-            let takes = |k: &&CudaKernel| simulate::refuses(self.sim(), k, &planned.case).is_none();
+            let takes = |k: &&CudaKernel| pace.refuses(self.sim(), k, &planned.case).is_none();
             let takers: Vec<&CudaKernel> = self.takers(planned).filter(takes).collect();
-            seconds += takers.iter().map(|k| simulate::estimate(k, &planned.case)).sum::<f64>();
+            seconds += takers.iter().map(|k| pace.estimate(k, &planned.case)).sum::<f64>();
             let names: Vec<&str> = takers.iter().map(|k| k.id).collect();
             text += &format!("{}  {}\n", planned.case, names.join(" "));
         }
@@ -86,6 +87,7 @@ pub fn go(plan: &Plan, mut writer: RunWriter, before: &[Record]) -> anyhow::Resu
     let start = Instant::now();
     let mut records = before.to_vec();
     let mut progress = Progress::new(plan.cases.len());
+    let mut pace = Pace::default();
     'cases: for planned in &plan.cases {
         let key = planned.case.key();
         progress.now(&key);
@@ -98,7 +100,7 @@ pub fn go(plan: &Plan, mut writer: RunWriter, before: &[Record]) -> anyhow::Resu
                 continue;
             }
             let record_id = writer.next_id();
-            let (record, counters) = one(plan, planned, kernel, record_id, &mut job);
+            let (record, counters) = one(plan, planned, kernel, record_id, &mut job, &mut pace);
             let writing = interrupt::hold();
             writer.append(&record, &[], &counters)?;
             records.push(record);
@@ -120,6 +122,7 @@ fn one(
     kernel: &'static CudaKernel,
     record_id: u64,
     job: &mut Option<simulate::Job>,
+    pace: &mut Pace,
 ) -> (Record, Vec<Counter>) {
     let case = planned.case;
     let mut record = Record {
@@ -138,12 +141,14 @@ fn one(
         peak_bytes: None,
         source_hash: source_hash(kernel),
     };
-    if let Some(reason) = simulate::refuses(plan.sim(), kernel, &case) {
+    if let Some(reason) = pace.refuses(plan.sim(), kernel, &case) {
         record.outcome = Outcome::Refused(reason);
         return (record, Vec::new());
     }
     let job = job.get_or_insert_with(|| simulate::Job::new(case, plan.seed));
-    match simulate::simulate_guarded(&plan.device, kernel, job).0 {
+    let (outcome, seconds) = simulate::simulate_guarded(&plan.device, kernel, job);
+    pace.learn(kernel, &case, seconds);
+    match outcome {
         Ok(done) => {
             record.check = Some(done.checked.check);
             record.allocated = Some::<Bytes>(done.allocated);

@@ -1,5 +1,6 @@
 //! CUDA kernels on the simulator: what `--device sim` means to the commands.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
@@ -51,19 +52,40 @@ pub fn device(architecture: Architecture) -> Result<Device> {
 /// Longest simulation of one kernel on one case.
 pub const LONGEST_S: f64 = 30.0;
 
-/// Why a case is refused before it is tried, if so: its architecture, its form, or its size.
-pub fn refuses(sim: &SimDevice, kernel: &CudaKernel, case: &Case) -> Option<String> {
-    if let Some(reason) = sim.refuses(kernel, case) {
-        return Some(reason.into_owned());
-    }
-    let seconds = estimate(kernel, case);
-    (seconds > LONGEST_S).then(|| {
-        format!("would take about {seconds:.0} s to simulate, and {LONGEST_S:.0} s is the most")
-    })
+/// How long simulations take here: a guess that every kernel's own runs correct.
+#[derive(Debug, Default)]
+pub struct Pace {
+    /// Measured time over the guess, for kernels that have run.
+    found: HashMap<&'static str, f64>,
 }
 
-/// Seconds that a launch takes to simulate, within a factor of a few: warp instructions over what a core executes of them.
-pub fn estimate(kernel: &CudaKernel, case: &Case) -> f64 {
+impl Pace {
+    /// Why a case is refused before it is tried, if so: its architecture, its form, or its size.
+    pub fn refuses(&self, sim: &SimDevice, kernel: &CudaKernel, case: &Case) -> Option<String> {
+        if let Some(reason) = sim.refuses(kernel, case) {
+            return Some(reason.into_owned());
+        }
+        let seconds = self.estimate(kernel, case);
+        (seconds > LONGEST_S).then(|| {
+            format!("would take about {seconds:.0} s to simulate, and {LONGEST_S:.0} s is the most")
+        })
+    }
+
+    /// Seconds that a launch takes to simulate: from the kernel's last run here, where it had one, else within a factor of a few.
+    pub fn estimate(&self, kernel: &CudaKernel, case: &Case) -> f64 {
+        guess(kernel, case) * self.found.get(kernel.id).unwrap_or(&1.0)
+    }
+
+    /// Takes note of a run; short ones, most of which is not simulation, say nothing.
+    pub fn learn(&mut self, kernel: &CudaKernel, case: &Case, seconds: f64) {
+        if seconds > 0.2 {
+            self.found.insert(kernel.id, seconds / guess(kernel, case));
+        }
+    }
+}
+
+/// Lane instructions that a case should need, over what a core executes of them in a second.
+fn guess(kernel: &CudaKernel, case: &Case) -> f64 {
     /// Warp instructions a second, checks on.
     const RATE: f64 = 3e6;
     let cost = case.cost();
@@ -115,4 +137,30 @@ pub fn simulate_guarded(
         Err(Error::Worker(format!("the simulator panicked: {text}")))
     });
     (outcome, start.elapsed().as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::Registry;
+    use crate::ops::{Matmul, Precision, Problem};
+
+    #[test]
+    fn an_estimate_follows_what_a_kernel_took_and_no_other_kernel() {
+        let product = |n| Case::new(Problem::Matmul(Matmul::new(n, n, n)), Precision::F32);
+        let row = |id| Registry::cuda().get(id).and_then(|k| k.as_cuda()).unwrap();
+        let (naive, tiled) = (row("matmul/naive"), row("matmul/tiled"));
+        let mut pace = Pace::default();
+        let before = pace.estimate(tiled, &product(128));
+        pace.learn(naive, &product(64), 0.1);
+        assert_eq!(
+            pace.estimate(naive, &product(64)),
+            guess(naive, &product(64)),
+            "too short a run"
+        );
+        pace.learn(naive, &product(64), 3.0);
+        assert!((pace.estimate(naive, &product(64)) - 3.0).abs() < 1e-9);
+        assert!(pace.estimate(naive, &product(128)) > 20.0);
+        assert_eq!(pace.estimate(tiled, &product(128)), before);
+    }
 }

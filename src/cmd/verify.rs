@@ -7,13 +7,13 @@ use serde::Serialize;
 
 use super::progress::Progress;
 use super::run::spawns;
-use super::simulate;
+use super::simulate::{self, Pace};
 use crate::campaign;
 use crate::check;
 use crate::device::cpu::detect_capabilities;
 use crate::device::{Device, DeviceName};
-use crate::kernels::Registry;
 use crate::kernels::cuda::Architecture;
+use crate::kernels::{CudaKernel, Registry};
 use crate::measure::{Crew, Job};
 use crate::ops::{
     Attention, Case, Groups, Matmul, Pass, Precision, Probe, ProbeKind, Problem, Rule, Transpose,
@@ -33,6 +33,7 @@ use crate::worker::protocol::Reply;
   scalemark verify --suite quick            the cases of a suite
   scalemark verify --device sim             every CUDA kernel, simulated: no GPU needed
   scalemark verify --device sim:sm_80 --kernel optimizer/vectorized --params 4099
+  scalemark verify --device sim --kernel matmul/wgmma-tma -m 192 --seeds 20    other orders of warps and copies
 
 Exit code 1 when an answer is wrong or a kernel fails; refusals are fine")]
 pub struct Args {
@@ -44,6 +45,9 @@ pub struct Args {
     /// Seed of the operands
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Schedules to simulate, each of another order of warps and of asynchronous work
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    seeds: u64,
     /// Print one JSON object a line
     #[arg(long)]
     json: bool,
@@ -124,6 +128,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     if let DeviceName::Sim(architecture) = args.device {
         return simulated(&args, architecture);
     }
+    if args.seeds > 1 {
+        anyhow::bail!("--seeds explores schedules of the simulator; add --device sim");
+    }
     let capabilities = detect_capabilities();
     let planned = if args.selection.names_a_source() {
         args.selection.cases(capabilities.threads)?
@@ -184,8 +191,8 @@ fn simulated(args: &Args, architecture: Architecture) -> anyhow::Result<ExitCode
         args.selection.filtered(awkward_for_sim(), "the awkward sizes")?
     };
     let kernels = args.selection.kernels(&Registry::cuda())?;
-    let device = simulate::device(architecture)?;
-    let Device::Sim(sim) = &device else { unreachable!("just made") };
+    let mut device = simulate::device(architecture)?;
+    let mut pace = Pace::default();
     let mut progress = Progress::new(planned.len());
     let mut tally = Tally::new(args.json);
     for Planned { case, .. } in &planned {
@@ -195,17 +202,12 @@ fn simulated(args: &Args, architecture: Architecture) -> anyhow::Result<ExitCode
         let takers = Registry::cuda().for_case(case);
         for kernel in takers.filter(|k| kernels.iter().any(|w| w.id() == k.id())) {
             let Some(row) = kernel.as_cuda() else { continue };
-            let verdict = match simulate::refuses(sim, row, case) {
+            let Device::Sim(sim) = &device else { unreachable!("made by `simulate::device`") };
+            let verdict = match pace.refuses(sim, row, case) {
                 Some(reason) => ("refused", reason, None),
                 None => {
                     let job = job.get_or_insert_with(|| simulate::Job::new(*case, args.seed));
-                    match simulate::simulate_guarded(&device, kernel, job).0 {
-                        Ok(done) => match done.checked.wrong {
-                            None => ("right", String::new(), Some(done.checked.check)),
-                            Some(wrong) => ("wrong", wrong, Some(done.checked.check)),
-                        },
-                        Err(error) => ("failed", error.to_string(), None),
-                    }
+                    every_schedule(&mut device, row, job, args.seeds, &mut pace)
                 }
             };
             tally.note(row.id, &key, verdict)?;
@@ -214,6 +216,37 @@ fn simulated(args: &Args, architecture: Architecture) -> anyhow::Result<ExitCode
     }
     progress.finish();
     tally.finish(planned.len())
+}
+
+/// The first schedule's verdict, unless another's is worse.
+fn every_schedule(
+    device: &mut Device,
+    row: &CudaKernel,
+    job: &simulate::Job,
+    seeds: u64,
+    pace: &mut Pace,
+) -> Verdict {
+    let mut first = None;
+    for seed in 0..seeds {
+        if let Device::Sim(sim) = device {
+            sim.options.seed = seed;
+        }
+        let (outcome, seconds) = simulate::simulate_guarded(device, row, job);
+        pace.learn(row, &job.case, seconds);
+        let in_schedule = |reason: String| {
+            if seeds > 1 { format!("in schedule {seed}: {reason}") } else { reason }
+        };
+        match outcome {
+            Ok(done) => match done.checked.wrong {
+                None => {
+                    first.get_or_insert(("right", String::new(), Some(done.checked.check)));
+                }
+                Some(wrong) => return ("wrong", in_schedule(wrong), Some(done.checked.check)),
+            },
+            Err(error) => return ("failed", in_schedule(error.to_string()), None),
+        }
+    }
+    first.unwrap_or_else(|| unreachable!("--seeds is at least 1"))
 }
 
 /// Odd and round sizes that take seconds to simulate: below, at and above tiles, chunks and vectors.
