@@ -36,7 +36,8 @@
 //! # Ok::<(), ptxsim::Error>(())
 //! ```
 //!
-//! A form of an instruction that is not executed exactly is refused by an error that names it; nothing is guessed.
+//! A form of an instruction that is not executed exactly is refused by an error that names it; nothing is guessed. [`coverage`]
+//! lists what is executed and what is refused, instruction by instruction.
 //! The same seed gives the same execution, whatever the number of host threads.
 
 // A lane indexes several rows at a time.
@@ -46,6 +47,8 @@ pub mod ast;
 mod check;
 pub mod conformance;
 mod count;
+#[doc = include_str!("../COVERAGE.md")]
+pub mod coverage {}
 mod error;
 mod exec;
 mod family;

@@ -97,7 +97,25 @@ pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Op> {
         barrier => Barrier, matrix => Matrix, wgmma => Wgmma, copy => Copy, mbarrier => Mbarrier, bulk => Bulk,
         cluster => Cluster
     );
-    Err(l.unsupported("no such instruction is known"))
+    Err(l.unsupported(refusal(i)))
+}
+
+/// Why an instruction that no family takes is refused; see COVERAGE.md.
+fn refusal(i: &Instruction) -> &'static str {
+    match i.opcode.as_str() {
+        "tcgen05" => "the tensor memory of sm_100 and what computes in it are not simulated",
+        "tex" | "tld4" | "txq" | "istypep" => "textures are not simulated",
+        "suld" | "sust" | "sured" | "suq" => "surfaces are not simulated",
+        "alloca" | "stacksave" | "stackrestore" => {
+            "a stack that grows as a kernel runs is not simulated"
+        }
+        "multimem" => "there is one GPU, and no memory of several",
+        "clusterlaunchcontrol" => "clusters do not take over others' work",
+        "st" | "red" => "stores that tell an mbarrier, and stores in bulk, are not executed",
+        "cvt" => "packing conversions are not executed",
+        v if v.starts_with('v') => "video instructions are not executed",
+        _ => "no such instruction is known",
+    }
 }
 
 /// Executes an instruction for the lanes in `mask`, of which there is at least one.
