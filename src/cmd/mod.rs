@@ -1,6 +1,7 @@
 //! The commands: one a file, with its options and its `run`.
 
 pub mod completions;
+pub mod conform;
 pub mod effort;
 pub mod interrupt;
 pub mod kernels;
@@ -55,6 +56,8 @@ enum Command {
     List(Box<list::Args>),
     /// Run anybody's CUDA or PTX kernel on the simulator, with every check on
     Sim(Box<sim::Args>),
+    /// Compare the simulator with a GPU, instruction by instruction
+    Conform(conform::Args),
     /// Show what CUDA kernels take of a multiprocessor, from their compilation
     Kernels(kernels::Args),
     /// Show the models
@@ -81,6 +84,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Command::Verify(args) => verify::run(*args),
         Command::List(args) => list::run(*args),
         Command::Sim(args) => sim::run(*args),
+        Command::Conform(args) => conform::run(args),
         Command::Kernels(args) => kernels::run(args),
         Command::Models(args) => models::run(args),
         Command::Machine(args) => peaks::run(args),

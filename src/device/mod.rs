@@ -4,6 +4,7 @@
 pub mod amx;
 pub mod core_share;
 pub mod cpu;
+pub mod cuda;
 pub mod lost;
 pub mod machine;
 pub mod memory;
