@@ -92,51 +92,19 @@ impl TensorMap {
     /// # Errors
     /// [`Error::Launch`] that tells the rule which is not met.
     pub fn encode(t: &Tiled) -> Result<TensorMap> {
-        let wrong = |what: String| Err(Error::Launch(format!("tensor map: {what}")));
-        let (rank, size) = (t.dims.len(), t.element.bytes());
+        let wrong = |what: String| Error::Launch(format!("tensor map: {what}"));
+        let rank = t.dims.len();
         if !(1..=5).contains(&rank) {
-            return wrong(format!("{rank} dimensions, not 1 to 5"));
+            return Err(wrong(format!("{rank} dimensions, not 1 to 5")));
         }
         if t.strides.len() != rank - 1 || t.tile.len() != rank {
             let (strides, tile) = (t.strides.len(), t.tile.len());
-            return wrong(format!("{rank} dimensions, but {strides} strides and a tile of {tile}"));
+            let what = format!("{rank} dimensions, but {strides} strides and a tile of {tile}");
+            return Err(wrong(what));
         }
         if !t.element_strides.is_empty() && t.element_strides.len() != rank {
-            return wrong(format!("{rank} dimensions, but {} steps", t.element_strides.len()));
-        }
-        if !t.address.0.is_multiple_of(16) {
-            return wrong(format!("its address {:#x} is no multiple of 16", t.address.0));
-        }
-        if let Some(dim) = t.dims.iter().find(|dim| **dim == 0 || **dim > 1 << 32) {
-            return wrong(format!("a dimension of {dim}, not 1 to 2^32"));
-        }
-        if let Some(stride) = t.strides.iter().find(|s| **s % 16 != 0 || **s >= 1 << 40) {
-            return wrong(format!("a stride of {stride} bytes, no multiple of 16 below 2^40"));
-        }
-        if let Some(side) = t.tile.iter().find(|side| !(1..=256).contains(*side)) {
-            return wrong(format!("a side of the tile of {side} elements, not 1 to 256"));
-        }
-        if let Some(step) = t.element_strides.iter().find(|step| !(1..=8).contains(*step)) {
-            return wrong(format!("a step of {step} elements, not 1 to 8"));
-        }
-        let row = t.tile[0] * size;
-        if !row.is_multiple_of(16) {
-            return wrong(format!("rows of the tile of {row} bytes, no multiple of 16"));
-        }
-        if t.swizzle != Swizzle::None && row > t.swizzle.width() {
-            return wrong(format!(
-                "rows of the tile of {row} bytes are wider than the swizzle's {}",
-                t.swizzle.width()
-            ));
-        }
-        if t.swizzle != Swizzle::None && row < t.swizzle.width() {
-            return wrong(format!(
-                "rows of the tile of {row} bytes in a swizzle of {} are not executed",
-                t.swizzle.width()
-            ));
-        }
-        if t.fill_nan && !t.element.is_float() {
-            return wrong("only floating-point elements can be filled with NaN".into());
+            let steps = t.element_strides.len();
+            return Err(wrong(format!("{rank} dimensions, but {steps} steps")));
         }
         let mut map = TensorMap {
             element: t.element,
@@ -150,13 +118,56 @@ impl TensorMap {
             fill_nan: t.fill_nan,
         };
         map.dims[..rank].copy_from_slice(&t.dims);
-        map.strides[0] = size as u64;
+        map.strides[0] = t.element.bytes() as u64;
         map.strides[1..rank].copy_from_slice(&t.strides);
         map.tile[..rank].copy_from_slice(&t.tile);
         if !t.element_strides.is_empty() {
             map.steps[1..rank].copy_from_slice(&t.element_strides[1..]);
         }
+        map.check().map_err(wrong)?;
         Ok(map)
+    }
+
+    /// The rule that is not met, if there is one.
+    fn check(&self) -> Result<(), String> {
+        let (rank, width) = (self.rank, self.swizzle.width());
+        if !(1..=5).contains(&rank) {
+            return Err(format!("{rank} dimensions, not 1 to 5"));
+        }
+        if !self.address.is_multiple_of(16) {
+            return Err(format!("its address {:#x} is no multiple of 16", self.address));
+        }
+        if let Some(dim) = self.dims.iter().find(|dim| **dim == 0 || **dim > 1 << 32) {
+            return Err(format!("a dimension of {dim}, not 1 to 2^32"));
+        }
+        let strides = &self.strides[1..rank];
+        if let Some(stride) = strides.iter().find(|s| **s % 16 != 0 || **s >= 1 << 40) {
+            return Err(format!("a stride of {stride} bytes, no multiple of 16 below 2^40"));
+        }
+        if let Some(side) = self.tile.iter().find(|side| !(1..=256).contains(*side)) {
+            return Err(format!("a side of the tile of {side} elements, not 1 to 256"));
+        }
+        if let Some(step) = self.steps.iter().find(|step| !(1..=8).contains(*step)) {
+            return Err(format!("a step of {step} elements, not 1 to 8"));
+        }
+        let row = self.row_bytes() as u32;
+        if !row.is_multiple_of(16) {
+            return Err(format!("rows of the tile of {row} bytes, no multiple of 16"));
+        }
+        if self.swizzle != Swizzle::None && row > width {
+            return Err(format!(
+                "rows of the tile of {row} bytes are wider than the swizzle's {width}"
+            ));
+        }
+        if self.swizzle != Swizzle::None && row < width {
+            return Err(format!(
+                "rows of the tile of {row} bytes in a swizzle of {width} are not executed"
+            ));
+        }
+        if self.fill_nan && !self.element.is_float() {
+            return Err("only floating-point elements can be filled with NaN".into());
+        }
+        Ok(())
     }
 
     /// The 128 bytes that a kernel gets.
@@ -177,28 +188,34 @@ impl TensorMap {
         image
     }
 
-    /// The map of an image, if it is one.
-    pub fn decode(image: &[u8; 128]) -> Option<TensorMap> {
+    /// The map of an image.
+    ///
+    /// # Errors
+    /// In words, where it is none, or one that [`TensorMap::encode`] does not make.
+    pub fn decode(image: &[u8; 128]) -> Result<TensorMap, String> {
         let word = |k: usize| {
             u64::from_le_bytes(image[8 * k..8 * k + 8].try_into().expect("8 bytes are 8 bytes"))
         };
-        if word(0) != MAGIC {
-            return None;
-        }
-        let element = *TYPES.get(image[99] as usize)?;
+        let element = TYPES.get(image[99] as usize).copied();
+        let swizzle = SWIZZLES.get(image[100] as usize).copied();
+        let (MAGIC, Some(element), Some(swizzle)) = (word(0), element, swizzle) else {
+            return Err("there is no tensor map".into());
+        };
         let mut strides = [element.bytes() as u64; 5];
         (1..5).for_each(|k| strides[k] = word(6 + k));
-        Some(TensorMap {
+        let map = TensorMap {
             element,
             address: word(1),
             rank: image[98] as usize,
-            dims: std::array::from_fn(|k| word(2 + k) + 1),
+            dims: std::array::from_fn(|k| word(2 + k).wrapping_add(1)),
             strides,
             tile: std::array::from_fn(|k| image[88 + k] as u32 + 1),
             steps: std::array::from_fn(|k| image[93 + k] as u32),
-            swizzle: *SWIZZLES.get(image[100] as usize)?,
+            swizzle,
             fill_nan: image[101] != 0,
-        })
+        };
+        map.check().map_err(|what| format!("there is a damaged tensor map: {what}"))?;
+        Ok(map)
     }
 
     /// Bytes of a row of a tile.
@@ -292,10 +309,32 @@ mod tests {
     #[test]
     fn an_image_holds_all_of_a_map() {
         let map = TensorMap::encode(&tiled()).unwrap();
-        assert_eq!(TensorMap::decode(&map.image()), Some(map));
-        assert_eq!(TensorMap::decode(&[0; 128]), None);
+        assert_eq!(TensorMap::decode(&map.image()), Ok(map));
+        assert_eq!(TensorMap::decode(&[0; 128]), Err("there is no tensor map".into()));
         // Steps of 2 leave two of four rows.
         assert_eq!(map.tile_bytes(), 32 * 2 * 2);
+    }
+
+    #[test]
+    fn whatever_byte_of_an_image_is_damaged_it_is_a_map_by_the_rules_or_refused_in_words() {
+        let image = TensorMap::encode(&tiled()).unwrap().image();
+        let mut words = std::collections::BTreeSet::new();
+        for at in 0..128 {
+            for value in [0, 1, 7, 8, 0x80, 0xff] {
+                let mut damaged = image;
+                damaged[at] = value;
+                match TensorMap::decode(&damaged) {
+                    Ok(map) => assert!(map.tile_bytes() > 0 && map.parts([0; 5]).len() < 1 << 20),
+                    Err(why) => {
+                        words.insert(why.split(": ").last().unwrap()[..6].to_owned());
+                    }
+                }
+            }
+        }
+        for rule in ["0 dime", "its ad", "a dime", "a stri", "rows o", "a step", "only f", "there "]
+        {
+            assert!(words.contains(rule), "{rule}: {words:?}");
+        }
     }
 
     #[test]

@@ -31,3 +31,54 @@ impl Swizzle {
 pub const fn swizzle(address: u32, mode: Swizzle) -> u32 {
     address ^ (address >> 3 & (mode.width() - 16))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The figures of the swizzles (PTX ISA 5.5.7, CUDA Programming Guide, "TMA swizzle"): which 16-byte chunk of its 128-byte line
+    /// lies at each place, line after line; the pattern then repeats.
+    const FIGURES: [(Swizzle, &[[u32; 8]]); 4] = [
+        (Swizzle::None, &[[0, 1, 2, 3, 4, 5, 6, 7]]),
+        (Swizzle::B32, &[[0, 1, 2, 3, 4, 5, 6, 7], [1, 0, 3, 2, 5, 4, 7, 6]]),
+        (
+            Swizzle::B64,
+            &[
+                [0, 1, 2, 3, 4, 5, 6, 7],
+                [1, 0, 3, 2, 5, 4, 7, 6],
+                [2, 3, 0, 1, 6, 7, 4, 5],
+                [3, 2, 1, 0, 7, 6, 5, 4],
+            ],
+        ),
+        (
+            Swizzle::B128,
+            &[
+                [0, 1, 2, 3, 4, 5, 6, 7],
+                [1, 0, 3, 2, 5, 4, 7, 6],
+                [2, 3, 0, 1, 6, 7, 4, 5],
+                [3, 2, 1, 0, 7, 6, 5, 4],
+                [4, 5, 6, 7, 0, 1, 2, 3],
+                [5, 4, 7, 6, 1, 0, 3, 2],
+                [6, 7, 4, 5, 2, 3, 0, 1],
+                [7, 6, 5, 4, 3, 2, 1, 0],
+            ],
+        ),
+    ];
+
+    #[test]
+    fn chunks_lie_where_the_figures_have_them() {
+        for (mode, figure) in FIGURES {
+            for address in 0..4096u32 {
+                let (line, place) = (address as usize / 128, address as usize / 16 % 8);
+                let chunk = figure[line % figure.len()][place];
+                let moved = swizzle(address, mode);
+                assert_eq!(
+                    (moved / 128, moved / 16 % 8),
+                    (address / 128, chunk),
+                    "{mode:?} {address}"
+                );
+                assert_eq!(moved % 16, address % 16);
+            }
+        }
+    }
+}

@@ -90,9 +90,8 @@ fn find_tensor(
     }
     let mut image = [0; 128];
     context.machine.read_bytes(context.place, &READ_MAP, lane as u32, address, &mut image)?;
-    let Some(map) = TensorMap::decode(&image) else {
-        return Err(Fault::new(Kind::Invalid, format!("there is no tensor map at {address:#x}")));
-    };
+    let map = TensorMap::decode(&image)
+        .map_err(|what| Fault::new(Kind::Invalid, format!("at {address:#x} {what}")))?;
     if map.rank != tensor.at.len() {
         let (rank, given) = (map.rank, tensor.at.len());
         let message = format!("the tensor map has {rank} dimensions, the instruction {given}");
