@@ -98,6 +98,7 @@ fn resources(
             let most = most.entry(one.entry.clone()).or_insert_with(|| one.clone());
             most.registers = most.registers.max(one.registers);
             most.shared = most.shared.max(one.shared);
+            most.barriers = most.barriers.max(one.barriers);
             most.stack = most.stack.max(one.stack);
             most.spill_stores = most.spill_stores.max(one.spill_stores);
             most.spill_loads = most.spill_loads.max(one.spill_loads);
@@ -109,7 +110,8 @@ fn resources(
         let shares = steps.filter_map(|step| {
             let threads = step.block.iter().product();
             let shared = one.shared + step.shared;
-            let block = Footprint { threads, registers: one.registers, shared };
+            let Resources { registers, barriers, .. } = *one;
+            let block = Footprint { threads, registers, shared, barriers };
             Some(occupancy(architecture.number, block)?.share)
         });
         shares.min_by(f64::total_cmp)

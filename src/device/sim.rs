@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+use ptxsim::occupancy::{Footprint, occupancy};
 use ptxsim::tensor::map::{ElementType, Tiled};
 use ptxsim::{Argument, Finding, Launch, Memory, Module, Options, Pointer, tensor};
 
@@ -20,6 +21,10 @@ use crate::kernels::{Counters, Prepared};
 use crate::nvrtc::{Built, Compiler};
 use crate::ops::{Case, Inputs, Tensor, TensorSpec};
 use crate::units::Bytes;
+
+/// Counters of what a kernel's compilation takes, each behind the name of its entry and a dot; `results/README.md` defines them.
+pub const RESOURCES: [&str; 5] =
+    ["registers", "shared_bytes", "spill_bytes", "resident_blocks", "occupancy"];
 
 /// The simulator, compiling for one architecture.
 #[derive(Debug)]
@@ -166,6 +171,32 @@ impl SimPrepared<'_> {
         Ok(())
     }
 
+    /// What each entry takes of a multiprocessor, by its largest launch.
+    fn resources(&self) -> Counters {
+        let mut counters = Counters::new();
+        for one in &self.built.resources {
+            let steps = self.plan.steps.iter().filter(|step| step.entry == one.entry);
+            let blocks = steps.map(|step| Footprint {
+                threads: step.block.iter().product(),
+                registers: one.registers,
+                shared: one.shared + step.shared,
+                barriers: one.barriers,
+            });
+            let Some(block) = blocks.max_by_key(|b| (b.threads, b.shared)) else { continue };
+            let fits = occupancy(self.device.architecture.number, block);
+            let values = [
+                Some(f64::from(block.registers)),
+                Some(f64::from(block.shared)),
+                Some(f64::from(one.spill_stores + one.spill_loads)),
+                fits.map(|fits| f64::from(fits.blocks)),
+                fits.map(|fits| fits.share),
+            ];
+            let known = RESOURCES.iter().zip(values).filter_map(|(what, v)| Some((what, v?)));
+            counters.extend(known.map(|(what, v)| (format!("{}.{what}", one.entry), v)));
+        }
+        counters
+    }
+
     fn launch_of(&self, step: &Step) -> Result<Launch> {
         let mut arguments: Vec<Argument> =
             step.buffers.iter().map(|&b| self.pointers.of(b).into()).collect();
@@ -243,19 +274,7 @@ impl Prepared for SimPrepared<'_> {
             counted.merge(&report.counters);
         }
         self.counters = named(&counted);
-        for resources in &self.built.resources {
-            if self.plan.steps.iter().any(|step| step.entry == resources.entry) {
-                let name = |what: &str| format!("{}.{what}", resources.entry);
-                self.counters.extend([
-                    (name("registers"), f64::from(resources.registers)),
-                    (name("shared_bytes"), f64::from(resources.shared)),
-                    (
-                        name("spill_bytes"),
-                        f64::from(resources.spill_stores + resources.spill_loads),
-                    ),
-                ]);
-            }
-        }
+        self.counters.extend(self.resources());
         Ok(())
     }
 

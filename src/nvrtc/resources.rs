@@ -11,6 +11,8 @@ pub struct Resources {
     pub registers: u32,
     /// Bytes of static shared memory a block.
     pub shared: u32,
+    /// Barriers a block.
+    pub barriers: u32,
     /// Bytes of stack a thread.
     pub stack: u32,
     /// Bytes of registers stored to local memory.
@@ -37,6 +39,7 @@ pub fn read(log: &str) -> Vec<Resources> {
                 last.spill_loads = before(line, " bytes spill loads");
             } else if line.contains("Used ") && line.contains(" registers") {
                 last.registers = before(line, " registers");
+                last.barriers = before(line, " barriers");
                 last.shared = before(line, " bytes smem");
             }
         }
@@ -70,6 +73,7 @@ mod tests {
             entry: "one".into(),
             registers: 40,
             shared: 1024,
+            barriers: 1,
             stack: 16,
             spill_stores: 8,
             spill_loads: 12,

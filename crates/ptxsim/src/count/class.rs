@@ -1,8 +1,6 @@
 //! To which class an instruction belongs, and how many floating-point operations a lane of it does.
 
 use crate::ast::Instruction;
-use crate::family;
-use crate::program::Op;
 
 /// How an instruction is counted: by what executes it on hardware, as far as PTX tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -18,7 +16,7 @@ pub enum Class {
     Integer,
     /// `cvt`
     Conversion,
-    /// Approximate functions: `rcp`, `sqrt`, `rsqrt`, `ex2`, `lg2`, `sin`, `cos`, `tanh`.
+    /// Functions of any type and precision: `rcp`, `sqrt`, `rsqrt`, `ex2`, `lg2`, `sin`, `cos`, `tanh`.
     Special,
     /// `mov`, `selp`, `cvta` and what else only moves bits between registers.
     Move,
@@ -28,8 +26,12 @@ pub enum Class {
     Barrier,
     /// Shuffles, votes and other exchanges within a warp.
     Collective,
-    /// Loads, stores and atomics that name global (or constant) memory, or no space.
+    /// Loads, stores and atomics that name global memory.
     Global,
+    /// Those that name no space: the address tells.
+    Generic,
+    /// Loads that name constant memory.
+    Constant,
     /// Those that name shared memory, `ldmatrix` and `stmatrix` among them.
     Shared,
     /// Those that name local memory.
@@ -47,7 +49,7 @@ pub enum Class {
 
 impl Class {
     /// Every class, in the order of reports.
-    pub const ALL: [Class; 17] = [
+    pub const ALL: [Class; 19] = [
         Class::Fp64,
         Class::Fp32,
         Class::Fp16,
@@ -59,6 +61,8 @@ impl Class {
         Class::Barrier,
         Class::Collective,
         Class::Global,
+        Class::Generic,
+        Class::Constant,
         Class::Shared,
         Class::Local,
         Class::Parameter,
@@ -81,6 +85,8 @@ impl Class {
             Class::Barrier => "barrier",
             Class::Collective => "collective",
             Class::Global => "global",
+            Class::Generic => "generic",
+            Class::Constant => "constant",
             Class::Shared => "shared",
             Class::Local => "local",
             Class::Parameter => "parameter",
@@ -91,11 +97,8 @@ impl Class {
     }
 }
 
-/// How an instruction is counted, once when it is resolved.
-pub(crate) fn classify(i: &Instruction, op: &Op) -> Class {
-    if family::product(op).is_some() {
-        return Class::Tensor;
-    }
+/// The class of an instruction that is no matrix product.
+pub(super) fn classify(i: &Instruction) -> Class {
     match i.opcode.as_str() {
         "ld" | "ldu" | "st" | "atom" | "red" | "prefetch" | "prefetchu" => memory(i),
         "ldmatrix" | "stmatrix" => Class::Shared,
@@ -112,6 +115,9 @@ pub(crate) fn classify(i: &Instruction, op: &Op) -> Class {
             Class::Collective
         }
         "cp" => Class::Copy,
+        "nanosleep" | "setmaxnreg" | "createpolicy" | "applypriority" | "discard" | "tensormap" => {
+            Class::Other
+        }
         _ => arithmetic(i),
     }
 }
@@ -126,7 +132,9 @@ fn memory(i: &Instruction) -> Class {
         () if names("shared") => Class::Shared,
         () if names("local") => Class::Local,
         () if names("param") => Class::Parameter,
-        () => Class::Global,
+        () if names("const") => Class::Constant,
+        () if names("global") => Class::Global,
+        () => Class::Generic,
     }
 }
 
@@ -143,7 +151,7 @@ fn arithmetic(i: &Instruction) -> Class {
 
 /// Floating-point operations of one lane: a fused multiply-add counts as two, a packed form for each of its parts; comparisons,
 /// minima and maxima are none.
-pub(crate) fn operations(i: &Instruction) -> u64 {
+pub(super) fn operations(i: &Instruction) -> u64 {
     let each = match i.opcode.as_str() {
         "fma" => 2,
         "mad" if matches!(arithmetic(i), Class::Fp32 | Class::Fp64) => 2,

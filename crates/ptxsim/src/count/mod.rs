@@ -1,40 +1,35 @@
-//! Counts what is executed, exactly: the same for every number of host threads.
+//! Counts what is executed, exactly: the same for every number of host threads, and for every seed where what a kernel executes
+//! does not depend on the order of its warps (it does where a warp polls memory until another has written it).
 //!
-//! | counter | what it counts |
-//! |---|---|
-//! | `warp_instructions`, `thread_instructions` | instructions issued for a group of lanes, and the lanes that their guards let execute; one that waits counts once |
-//! | `warp_<class>`, `thread_<class>` | the same by [`Class`] |
-//! | `divergent_branches` | times that a group of lanes came apart |
-//! | `flops_fp64`, `flops_fp32`, `flops_fp16` | operations of `add`, `sub`, `mul`, `div` (1) and `fma` (2) over all lanes, packed forms for each part |
-//! | `tensor_flops`, `tensor <shape and types>` | operations of matrix products (2·m·n·k each), and warp instructions by shape and types |
-//! | `global_load_requests`, `…_store_…`, `…_atomic_…` | warp accesses to global memory, whatever address they came by |
-//! | `global_load_sectors`, … | distinct sectors of 32 bytes that these touch |
-//! | `global_load_ideal_sectors`, … | sectors that the same distinct bytes would fill |
-//! | `shared_load_wavefronts`, `shared_store_wavefronts` | passes of shared memory (32 banks of 4 bytes) that accesses take |
-//! | `shared_load_conflicts`, … | those beyond what the same words without conflicts would take |
-//! | `local_bytes` | bytes of local memory read and written |
-//! | `atomic_collisions` | lanes of atomic accesses that wait for another lane at the same place |
-//! | `async_global_bytes`, `async_shared_bytes` | bytes that bulk copies, tensor copies and wgmma move or read |
-//!
-//! Counters that are zero are left out. What a warp executes while lanes are apart depends on when groups meet again, which the
-//! seed may decide; without divergence nothing depends on it.
+//! `counters.md`, which is part of the documentation of [`Counters`], defines each counter; nothing else is ever counted.
 
 mod class;
+mod cost;
 mod memory;
 pub mod occupancy;
+mod traffic;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
-use crate::exec::access::Region;
-use crate::exec::{Access, AccessKind, Place, Proxy, Shape};
-use crate::family;
+use crate::exec::Access;
 use crate::program::Program;
+use traffic::Traffic;
 
 pub use class::Class;
-pub(crate) use class::{classify, operations};
+pub(crate) use cost::{Cost, Engine, engine};
 
-/// What was executed, by name; see the module's table.
+/// The table that defines every counter, in Markdown: name, what it counts, and the metric of NVIDIA's profilers that comes
+/// closest. `<class>` and `<form>` in a name stand for one of several.
+pub const DEFINITIONS: &str = include_str!("counters.md");
+
+/// What was executed, by name.
+///
+/// Counters that are zero are left out. All but `warp_…` and `thread_…` ones are summed over warps; metrics are those of
+/// NVIDIA's profilers with `.sum`, which count machine instructions (SASS) where this counts PTX.
+///
+#[doc = include_str!("counters.md")]
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Counters {
@@ -42,8 +37,6 @@ pub struct Counters {
     pub warp_instructions: u64,
     /// Lanes that executed them.
     pub thread_instructions: u64,
-    /// Times that a group of lanes came apart.
-    pub divergences: u64,
     named: BTreeMap<Cow<'static, str>, u64>,
 }
 
@@ -52,7 +45,6 @@ impl Counters {
     pub fn merge(&mut self, other: &Counters) {
         self.warp_instructions += other.warp_instructions;
         self.thread_instructions += other.thread_instructions;
-        self.divergences += other.divergences;
         for (name, count) in &other.named {
             *self.named.entry(name.clone()).or_default() += count;
         }
@@ -73,150 +65,162 @@ impl Counters {
     }
 
     fn add(&mut self, name: impl Into<Cow<'static, str>>, count: u64) {
+        let name = name.into();
+        debug_assert!(is_defined(&name), "{name} is not in counters.md");
         if count > 0 {
-            *self.named.entry(name.into()).or_default() += count;
+            *self.named.entry(name).or_default() += count;
         }
     }
 }
 
-/// How the instruction at one program counter is counted.
-#[derive(Debug)]
-struct Row {
-    class: Class,
-    operations: u64,
-    /// Shape and types of a product, and operations of a warp.
-    product: Option<(String, u64)>,
+/// Whether [`DEFINITIONS`] has a row for a counter.
+pub fn is_defined(name: &str) -> bool {
+    static NAMES: OnceLock<Vec<(&str, &str)>> = OnceLock::new();
+    let names = NAMES.get_or_init(|| {
+        let rows = DEFINITIONS.lines().filter_map(|row| row.strip_prefix("| `")?.split('`').next());
+        rows.map(|name| name.split_once('<').unwrap_or((name, ""))).collect()
+    });
+    let of_class = |rest: &str| Class::ALL.iter().any(|class| class.name() == rest);
+    names.iter().any(|(stem, kind)| match (name.strip_prefix(stem), *kind) {
+        (Some(rest), "") => rest.is_empty(),
+        (Some(rest), "class>") => of_class(rest),
+        (Some(rest), _) => rest.starts_with('m'),
+        (None, _) => false,
+    })
 }
 
-/// Of global or shared memory, for one kind of access.
+/// What happened at one program counter.
 #[derive(Debug, Default, Clone, Copy)]
-struct Traffic {
-    requests: u64,
-    actual: u64,
-    ideal: u64,
-}
-
-impl Traffic {
-    fn note(&mut self, need: memory::Need) {
-        self.requests += 1;
-        self.actual += need.actual;
-        self.ideal += need.ideal;
-    }
+struct Executed {
+    warps: u64,
+    lanes: u64,
+    apart: u64,
 }
 
 /// The counter of one machine.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Counter {
-    rows: Vec<Row>,
-    /// Warps and lanes by program counter.
-    executed: Vec<[u64; 2]>,
-    divergences: u64,
-    /// By [`AccessKind`].
-    global: [Traffic; 3],
-    shared: [Traffic; 3],
-    local_bytes: u64,
-    collisions: u64,
-    async_global: u64,
-    async_shared: u64,
+    executed: Vec<Executed>,
+    traffic: Traffic,
 }
 
 impl Counter {
     /// For a machine that has not started.
-    pub fn new(program: &Program, _shape: &Shape) -> Counter {
-        let row = |(i, info): (&crate::program::Instruction, &crate::program::Info)| Row {
-            class: info.class,
-            operations: info.operations,
-            product: family::product(&i.op).map(|(form, count)| (form.to_string(), count)),
-        };
-        let rows: Vec<Row> = program.code.iter().zip(&program.info).map(row).collect();
-        Counter { executed: vec![[0; 2]; rows.len()], rows, ..Counter::default() }
+    pub fn new(program: &Program) -> Counter {
+        let executed = vec![Executed::default(); program.code.len()];
+        Counter { executed, traffic: Traffic::default() }
     }
 
     /// A group issued the instruction at `pc`; its guard let `mask` of it execute.
     #[inline(always)]
     pub fn instruction(&mut self, pc: u32, mask: u32) {
-        let [warps, lanes] = &mut self.executed[pc as usize];
-        *warps += 1;
-        *lanes += u64::from(mask.count_ones());
+        let executed = &mut self.executed[pc as usize];
+        executed.warps += 1;
+        executed.lanes += u64::from(mask.count_ones());
     }
 
     /// What was issued last for `mask` has to wait, and will be issued again.
     pub fn again(&mut self, pc: u32, mask: u32) {
-        let [warps, lanes] = &mut self.executed[pc as usize];
-        *warps -= 1;
-        *lanes -= u64::from(mask.count_ones());
+        let executed = &mut self.executed[pc as usize];
+        executed.warps -= 1;
+        executed.lanes -= u64::from(mask.count_ones());
     }
 
     /// A group came apart at `pc`.
-    pub fn diverged(&mut self, _pc: u32) {
-        self.divergences += 1;
+    pub fn diverged(&mut self, pc: u32) {
+        self.executed[pc as usize].apart += 1;
     }
 
-    /// An access that will be carried out.
+    /// An access that will be carried out, and who makes it.
     #[inline]
-    pub fn access(&mut self, _place: Place, access: &Access) {
-        let lanes = access.lanes;
-        let bytes = || u64::from(access.bytes) * u64::from(lanes.count_ones());
-        if access.request.proxy == Proxy::Async {
-            match access.region {
-                Region::Global(_) => self.async_global += bytes(),
-                Region::Shared(_) => self.async_shared += bytes(),
-                Region::Local | Region::Param => {}
-            }
-            return;
-        }
-        let kind = access.request.kind as usize;
-        match access.region {
-            Region::Global(_) => {
-                self.global[kind].note(memory::sectors(access.offsets, lanes, access.bytes));
-            }
-            Region::Shared(_) => {
-                self.shared[kind].note(memory::wavefronts(access.offsets, lanes, access.bytes));
-            }
-            Region::Local => self.local_bytes += bytes(),
-            Region::Param => {}
-        }
-        if access.request.kind == AccessKind::Atomic {
-            self.collisions += memory::collisions(access.offsets, lanes);
-        }
+    pub fn access(&mut self, engine: Engine, access: &Access) {
+        self.traffic.note(engine, access);
     }
 
-    /// The machine has ended.
-    pub fn finish(self) -> Counters {
-        let mut counters = Counters { divergences: self.divergences, ..Counters::default() };
-        for (row, [warps, lanes]) in self.rows.iter().zip(&self.executed) {
+    /// Adds another machine's counts of the same program.
+    pub fn merge(&mut self, other: &Counter) {
+        for (mine, theirs) in self.executed.iter_mut().zip(&other.executed) {
+            mine.warps += theirs.warps;
+            mine.lanes += theirs.lanes;
+            mine.apart += theirs.apart;
+        }
+        self.traffic.merge(&other.traffic);
+    }
+
+    /// The counts by name.
+    pub fn finish(&self, program: &Program) -> Counters {
+        let mut counters = Counters::default();
+        let mut classes = [(0, 0, 0); Class::ALL.len()];
+        for (info, executed) in program.info.iter().zip(&self.executed) {
+            let Executed { warps, lanes, apart } = *executed;
+            let cost = &info.cost;
+            let (of_warps, of_lanes, flops) = &mut classes[cost.class as usize];
+            *of_warps += warps;
+            *of_lanes += lanes;
+            *flops += lanes * cost.operations;
+            if let Some((form, operations)) = &cost.product {
+                counters.add(format!("tensor_instructions_{form}"), warps);
+                counters.add(format!("tensor_flops_{form}"), warps * operations);
+                counters.add("tensor_flops", warps * operations);
+            }
+            counters.add("wgmma_shared_bytes", warps * cost.group_bytes);
+            if let Some(event) = cost.event {
+                counters.add(event.name(), warps);
+            }
+            counters.add("divergences", apart);
+            if cost.event == Some(cost::Event::Branch) {
+                counters.add("divergent_branches", apart);
+            }
+        }
+        for class in Class::ALL {
+            let (warps, lanes, flops) = classes[class as usize];
             counters.warp_instructions += warps;
             counters.thread_instructions += lanes;
-            let class = row.class.name();
-            counters.add(format!("warp_{class}"), *warps);
-            counters.add(format!("thread_{class}"), *lanes);
-            if let Some((form, operations)) = &row.product {
-                counters.add(format!("tensor {form}"), *warps);
-                counters.add("tensor_flops", warps * operations);
-            } else {
-                counters.add(format!("flops_{class}"), lanes * row.operations);
-            }
+            counters.add(format!("warp_{}", class.name()), warps);
+            counters.add(format!("thread_{}", class.name()), lanes);
+            counters.add(format!("flops_{}", class.name()), flops);
         }
-        counters.add("divergent_branches", self.divergences);
-        let kinds = [
-            ("load", AccessKind::Read),
-            ("store", AccessKind::Write),
-            ("atomic", AccessKind::Atomic),
-        ];
-        for (name, kind) in kinds {
-            let global = self.global[kind as usize];
-            counters.add(format!("global_{name}_requests"), global.requests);
-            counters.add(format!("global_{name}_sectors"), global.actual);
-            counters.add(format!("global_{name}_ideal_sectors"), global.ideal);
-            let shared = self.shared[kind as usize];
-            counters.add(format!("shared_{name}_requests"), shared.requests);
-            counters.add(format!("shared_{name}_wavefronts"), shared.actual);
-            counters.add(format!("shared_{name}_conflicts"), shared.actual - shared.ideal);
-        }
-        counters.add("local_bytes", self.local_bytes);
-        counters.add("atomic_collisions", self.collisions);
-        counters.add("async_global_bytes", self.async_global);
-        counters.add("async_shared_bytes", self.async_shared);
+        self.traffic.name(&mut counters);
         counters
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_of_the_definitions_has_three_cells_and_a_name_of_its_own() {
+        let rows: Vec<&str> = DEFINITIONS.lines().skip(2).collect();
+        let mut names = Vec::new();
+        for row in &rows {
+            let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
+            assert!(cells.len() == 3 && cells.iter().all(|c| !c.trim().is_empty()), "{row}");
+            names.push(cells[0]);
+        }
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), rows.len());
+    }
+
+    #[test]
+    fn classes_stand_at_their_own_number_and_in_the_definitions() {
+        let row = DEFINITIONS.lines().find(|row| row.starts_with("| `warp_<class>`")).unwrap();
+        for (number, class) in Class::ALL.into_iter().enumerate() {
+            assert_eq!(class as usize, number);
+            assert!(row.contains(&format!("`{}`", class.name())), "{}", class.name());
+        }
+    }
+
+    #[test]
+    fn only_what_has_a_row_is_defined() {
+        for name in
+            ["branches", "warp_fp32", "thread_tensor", "tensor_flops_m64n8k16.f32.bf16.bf16.f32"]
+        {
+            assert!(is_defined(name), "{name}");
+        }
+        for name in ["branch", "branches_", "warp_fp8", "tensor_flops_", ""] {
+            assert!(!is_defined(name), "{name}");
+        }
     }
 }

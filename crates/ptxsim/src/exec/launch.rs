@@ -12,7 +12,7 @@ use super::machine::{Random, Shape};
 use super::start::Templates;
 use crate::ast::Init;
 use crate::check::{self, Checker};
-use crate::count::{Counter, Counters};
+use crate::count::Counter;
 use crate::error::{Error, Finding, Result};
 use crate::launch::{Launch, Options, Report};
 use crate::memory::{Memory, Pointer};
@@ -70,7 +70,7 @@ struct Part {
     cluster: u64,
     end: Result<(), Box<Finding>>,
     findings: Vec<Finding>,
-    counters: Counters,
+    count: Counter,
     output: String,
     outcome: check::Outcome,
 }
@@ -88,7 +88,7 @@ impl<'a> Job<'a> {
             pending: Vec::new(),
             random: Random::new(self.options.seed, number),
             check: Checker::new(self.program, &self.shape, self.options),
-            count: Counter::new(self.program, &self.shape),
+            count: Counter::new(self.program),
             findings: Vec::new(),
             output: String::new(),
             executed: 0,
@@ -102,14 +102,7 @@ impl<'a> Job<'a> {
         let end = machine.run(next);
         let mut findings = machine.findings;
         let outcome = machine.check.finish(&mut findings);
-        Part {
-            cluster,
-            end,
-            findings,
-            counters: machine.count.finish(),
-            output: machine.output,
-            outcome,
-        }
+        Part { cluster, end, findings, count: machine.count, output: machine.output, outcome }
     }
 
     /// All clusters on one host thread, as many at a time as are resident.
@@ -156,6 +149,7 @@ impl<'a> Job<'a> {
 
     fn report(&self, parts: Vec<Part>) -> Result<Report> {
         let mut report = Report::default();
+        let mut count = Counter::new(self.program);
         let mut outcomes = Vec::new();
         for part in parts {
             if let Err(mut finding) = part.end {
@@ -173,10 +167,11 @@ impl<'a> Job<'a> {
                     None => report.findings.push(finding),
                 }
             }
-            report.counters.merge(&part.counters);
+            count.merge(&part.count);
             report.output += &part.output;
             outcomes.push(part.outcome);
         }
+        report.counters = count.finish(self.program);
         report.findings.extend(check::merge(outcomes, self.program, self.memory));
         Ok(report)
     }

@@ -174,7 +174,8 @@ impl Machine<'_> {
                 group.pc += 1;
             }
             group.then = false;
-            let others = !warp.groups.is_empty();
+            let before = warp.groups.len();
+            let others = before > 0;
             let limit = warp
                 .groups
                 .iter()
@@ -222,8 +223,10 @@ impl Machine<'_> {
                     let rest = Group { pc: group.pc + 1, lanes: group.lanes & !mask, ..group };
                     if rest.lanes != 0 {
                         warp.groups.push(rest);
-                        self.count.diverged(group.pc);
                         again = true;
+                    }
+                    if apart(&warp.groups[before..], flow) {
+                        self.count.diverged(group.pc);
                     }
                     group.lanes = mask;
                     match flow {
@@ -358,6 +361,17 @@ impl Machine<'_> {
 #[inline(always)]
 fn guarded(warp: &Warp, guard: PSource, lanes: u32) -> u32 {
     warp.registers.predicate(guard) & lanes
+}
+
+/// Whether a group came apart: `left` are the groups that its instruction made of it, beside the one that goes on.
+fn apart(left: &[Group], flow: Flow) -> bool {
+    match (flow, left) {
+        (Flow::Regrouped, [first, rest @ ..]) => {
+            rest.iter().any(|g| (g.pc, g.frame) != (first.pc, first.frame))
+        }
+        (Flow::Regrouped, []) => false,
+        _ => !left.is_empty(),
+    }
 }
 
 /// Sorts groups by depth of call, deepest first, then by program counter, and joins those that are at the same place

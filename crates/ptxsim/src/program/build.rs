@@ -269,12 +269,12 @@ impl<'m> Builder<'m> {
             text: instruction.mnemonic(),
             line: instruction.line,
             location: instruction.location,
-            class: count::classify(instruction, &op),
-            operations: count::operations(instruction),
+            cost: count::Cost::of(instruction, &op),
             reads: reads.into(),
             writes: writes.into(),
         });
-        self.code.push(Instruction { op, guard, watched: false });
+        let engine = count::engine(instruction);
+        self.code.push(Instruction { op, guard, watched: false, engine });
         Ok(())
     }
 

@@ -13,7 +13,7 @@ mod scope;
 mod types;
 
 use crate::ast::Location;
-use crate::count::Class;
+use crate::count::{Cost, Engine};
 use crate::family;
 
 pub(crate) use lowering::{FALSE, Lowering};
@@ -45,6 +45,8 @@ pub(crate) struct Instruction {
     pub guard: Option<PSource>,
     /// Whether it touches registers that a `wgmma.mma_async` of the program uses.
     pub watched: bool,
+    /// Who makes its accesses to memory.
+    pub engine: Engine,
 }
 
 /// What reports, checks and counters look at.
@@ -57,9 +59,7 @@ pub(crate) struct Info {
     /// Where it comes from in the CUDA source.
     pub location: Location,
     /// How it is counted.
-    pub class: Class,
-    /// Floating-point operations of one lane.
-    pub operations: u64,
+    pub cost: Cost,
     /// Registers that it reads, its guard's among them; constant rows are left out.
     pub reads: Box<[Reg]>,
     /// Registers that it writes.

@@ -2,7 +2,7 @@
 
 use ptxsim::tensor::map::{ElementType, Tiled};
 use ptxsim::tensor::swizzle::Swizzle;
-use ptxsim::{Argument, Launch, Memory, Module, Options, Pointer, TensorMap, run};
+use ptxsim::{Argument, Counters, Launch, Memory, Module, Options, Pointer, TensorMap, run};
 
 /// Seeded bf16 numbers of moderate size.
 fn numbers(count: usize, seed: u64) -> Vec<u16> {
@@ -32,14 +32,18 @@ fn halves(memory: &Memory, pointer: Pointer, count: usize) -> Vec<u16> {
     bytes.chunks_exact(2).map(|b| u16::from_le_bytes(b.try_into().unwrap())).collect()
 }
 
-/// Runs late and at random times without any finding.
-fn run_right(module: &Module, launch: &Launch, memory: &mut Memory) {
-    for seed in 0..3 {
-        let options = Options { seed, late: seed < 2, ..Options::default() };
+/// Runs late and at random times, on one and two host threads, without any finding and with the same counters: those.
+fn run_right(module: &Module, launch: &Launch, memory: &mut Memory) -> Counters {
+    let mut counters = None;
+    for seed in 0..4 {
+        let threads = 1 + seed as usize % 2;
+        let options = Options { seed, late: seed < 2, threads, ..Options::default() };
         let report = run(module, launch, memory, &options)
             .unwrap_or_else(|e| panic!("{}: {e}", launch.entry));
         assert_eq!(report.findings, [], "{}", launch.entry);
+        assert_eq!(*counters.get_or_insert_with(|| report.counters.clone()), report.counters);
     }
+    counters.expect("it ran")
 }
 
 /// Holds C = A·Bᵀ in bf16 to sums in `f64`.
@@ -76,8 +80,25 @@ fn a_product_fed_by_cp_async_is_right() {
         arguments: [pa, pb, pc].map(Argument::from).into_iter().chain(sizes).collect(),
         ..Launch::default()
     };
-    run_right(&module, &launch, &mut memory);
+    let counters = run_right(&module, &launch, &mut memory);
     compare([m, n, k], &a, &b, &halves(&memory, pc, m * n));
+    let [flops, products] = [2 * m * n * k, m / 16 * n / 8 * k / 16].map(|x| x as u64);
+    assert_eq!(counters.get("tensor_flops"), flops);
+    assert_eq!(counters.get("tensor_flops_m16n8k16.f32.bf16.bf16.f32"), flops);
+    assert_eq!(counters.get("tensor_instructions_m16n8k16.f32.bf16.bf16.f32"), products);
+    assert_eq!(counters.get("warp_tensor"), products);
+    // Each block of 128×128 copies its rows of A and of B, 16 bytes a lane, whole sectors.
+    let copied = (m / 128 * n / 128 * (128 + 128) * k * 2) as u64;
+    assert_eq!(counters.get("cp_async_bytes"), copied);
+    assert_eq!(counters.get("cp_async_shared_bytes"), copied);
+    assert_eq!(counters.get("cp_async_sectors"), copied / 32);
+    assert_eq!(counters.get("cp_async_ideal_sectors"), copied / 32);
+    // A line of 64 bytes in shared memory takes half a line of 128 in global memory, of a row of 192.
+    assert!(counters.get("cp_async_lines") >= copied / 128);
+    assert_eq!(counters.get("cp_async_conflicts"), 0, "its tiles are swizzled");
+    assert_eq!(counters.get("shared_load_conflicts"), 0, "so ldmatrix has none either");
+    assert_eq!(counters.get("global_store_bytes"), 2 * (m * n) as u64);
+    assert_eq!(counters.get("global_load_bytes"), 0, "nothing is loaded by lanes");
 }
 
 /// A map of rows of `columns` bf16 numbers, in tiles of 64 columns.
@@ -124,8 +145,19 @@ fn products_by_warpgroups_fed_by_tma_are_right() {
             ],
             ..Launch::default()
         };
-        run_right(&module, &launch, &mut memory);
+        let counters = run_right(&module, &launch, &mut memory);
         compare([m, n, k], &a, &b, &halves(&memory, pc, m * n));
+        assert_eq!(counters.get("tensor_flops"), 2 * (m * n * k) as u64);
+        // Two blocks of 128 rows of A; B's 128 rows come to both, and are read once where they are multicast.
+        let row = 2 * k as u64;
+        assert_eq!(counters.get("tma_load_bytes"), (2 * 128 + 2 * 128 / blocks as u64) * row);
+        assert_eq!(counters.get("tma_shared_write_bytes"), 2 * (128 + 128) * row);
+        assert_eq!(counters.get("tma_store_bytes") + counters.get("bulk_load_bytes"), 0);
+        // Products of 64 rows read their A once, and 128 rows of B.
+        let groups = (m / 64) as u64;
+        assert_eq!(counters.get("wgmma_shared_bytes"), groups * (64 + 128) * row);
+        assert_eq!(counters.get("cluster_barriers") > 0, blocks == 2);
+        assert!(counters.get("mbarrier_waits") > 0 && counters.get("mbarrier_arrivals") > 0);
     }
 }
 
@@ -141,7 +173,9 @@ fn tiles_stored_by_tma_arrive() {
         arguments: vec![map(pc, 64, 128, 64, Swizzle::None).into(), 2f32.into()],
         ..Launch::default()
     };
-    run_right(&module, &launch, &mut memory);
+    let counters = run_right(&module, &launch, &mut memory);
+    assert_eq!(counters.get("tma_store_bytes"), 2 * 128 * 64);
+    assert_eq!(counters.get("tma_shared_read_bytes"), 2 * 128 * 64);
     for (at, half) in halves(&memory, pc, 128 * 64).into_iter().enumerate() {
         assert_eq!(wide(half), 2.0 * (at % 64) as f32);
     }

@@ -131,7 +131,7 @@ impl Machine<'_> {
             }
             self.look(place, access);
         }
-        self.count.access(place, access);
+        self.count.access(self.program.code[place.pc as usize].engine, access);
         Ok(())
     }
 

@@ -41,6 +41,18 @@ impl Op {
             _ => None,
         }
     }
+
+    /// Bytes of shared memory that one of the four warps reads: its 16 rows of A, and a quarter of B.
+    pub fn shared_bytes(&self) -> u64 {
+        // Lines of A and B have 32 bytes, whatever their type.
+        match self {
+            Op::Multiply(op) => {
+                let rows = if matches!(op.a, A::Shared(_)) { 16 } else { 0 };
+                32 * rows + 32 * op.form.n as u64 / 4
+            }
+            _ => 0,
+        }
+    }
 }
 
 /// A product.
