@@ -107,6 +107,42 @@ impl Allocation {
         }
     }
 
+    /// Reads what 32 lanes have side by side.
+    ///
+    /// # Panics
+    /// Where the bytes are not inside.
+    #[inline(always)]
+    pub fn load_row<const N: usize>(&self, offset: usize, out: &mut [[u8; N]; 32]) {
+        if !offset.is_multiple_of(8) {
+            for (lane, out) in out.iter_mut().enumerate() {
+                *out = self.load::<N>(offset + lane * N);
+            }
+            return;
+        }
+        let words = &self.words[offset / 8..][..4 * N];
+        for (word, part) in words.iter().zip(out.as_flattened_mut().as_chunks_mut::<8>().0) {
+            *part = word.load(Relaxed).to_le_bytes();
+        }
+    }
+
+    /// Writes what 32 lanes have side by side, as [`Allocation::load_row`] reads it, without a note that it was written.
+    ///
+    /// # Panics
+    /// Where the bytes are not inside.
+    #[inline(always)]
+    pub fn store_row<const N: usize>(&self, offset: usize, values: &[[u8; N]; 32]) {
+        if !offset.is_multiple_of(8) {
+            for (lane, value) in values.iter().enumerate() {
+                self.store::<N>(offset + lane * N, *value);
+            }
+            return;
+        }
+        let words = &self.words[offset / 8..][..4 * N];
+        for (word, part) in words.iter().zip(values.as_flattened().as_chunks::<8>().0) {
+            word.store(u64::from_le_bytes(*part), Relaxed);
+        }
+    }
+
     /// Reads any number of bytes from any offset.
     pub fn read(&self, offset: usize, out: &mut [u8]) {
         let mut at = offset;
@@ -321,6 +357,29 @@ mod tests {
         for at in [x.offset(-1), x.offset(16), x.offset(1), Pointer(0)] {
             assert!(memory.read(at, 16).is_err(), "{at:?}");
         }
+    }
+
+    #[test]
+    fn rows_of_lanes_agree_with_lanes_wherever_they_begin() {
+        fn agree<const N: usize>() {
+            let mut memory = Memory::new();
+            let x = memory.allocate("x", 2048).unwrap();
+            let (_, allocation, _) = memory.find(x.0).unwrap();
+            let values: [[u8; N]; 32] = std::array::from_fn(|lane| [3 * lane as u8 + 1; N]);
+            for offset in [0, N, 8 * N, 96] {
+                allocation.store_row(offset, &values);
+                for (lane, value) in values.iter().enumerate() {
+                    assert_eq!(allocation.load::<N>(offset + lane * N), *value);
+                }
+                let mut row = [[0; N]; 32];
+                allocation.load_row(offset, &mut row);
+                assert_eq!(row, values);
+            }
+        }
+        agree::<1>();
+        agree::<4>();
+        agree::<8>();
+        agree::<32>();
     }
 
     #[test]

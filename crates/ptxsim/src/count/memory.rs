@@ -8,6 +8,9 @@
 
 use std::ops::AddAssign;
 
+use crate::exec::Access;
+use crate::exec::access::Pattern;
+
 /// Bytes of a sector.
 const SECTOR: u64 = 32;
 /// Bytes of a line of the L1 cache.
@@ -34,17 +37,29 @@ impl AddAssign for Need {
     }
 }
 
-/// Sectors and lines of an access of `bytes` at each of the `lanes`' offsets.
-pub(crate) fn sectors(offsets: &[u64; 32], lanes: u32, bytes: u32) -> Need {
+/// Sectors and lines of an access.
+#[inline]
+pub(crate) fn sectors_of(access: &Access) -> Need {
+    let bytes = u64::from(access.bytes.max(1));
+    match access.pattern {
+        Pattern::Row => span(access.first(), 32 * bytes),
+        Pattern::Same => span(access.first(), bytes),
+        Pattern::Any => sectors(access.offsets, access.lanes, access.bytes),
+    }
+}
+
+/// Those of `length` bytes from `first` on.
+#[inline]
+fn span(first: u64, length: u64) -> Need {
+    let whole = |unit: u64| (first + length - 1) / unit - first / unit + 1;
+    Need { actual: whole(SECTOR), ideal: length.div_ceil(SECTOR), lines: whole(LINE) }
+}
+
+/// Those of an access of `bytes` at each of the `lanes`' offsets.
+fn sectors(offsets: &[u64; 32], lanes: u32, bytes: u32) -> Need {
     let bytes = u64::from(bytes.max(1));
-    let whole = |first: u64, length: u64, unit: u64| (first + length - 1) / unit - first / unit + 1;
     if let Some((first, count)) = dense(offsets, lanes, bytes) {
-        let length = count * bytes;
-        return Need {
-            actual: whole(first, length, SECTOR),
-            ideal: length.div_ceil(SECTOR),
-            lines: whole(first, length, LINE),
-        };
+        return span(first, count * bytes);
     }
     let (starts, count) = distinct(offsets, lanes, |offset| offset);
     // Starts are sorted, so sectors are met in order.
@@ -79,59 +94,65 @@ pub(crate) fn local_sectors(offsets: &[u64; 32], lanes: u32, bytes: u32) -> u64 
     count
 }
 
-/// Wavefronts of an access of `bytes` at each of the `lanes`' offsets.
-pub(crate) fn wavefronts(offsets: &[u64; 32], lanes: u32, bytes: u32) -> Need {
-    let (words, width) = (u64::from(bytes.div_ceil(4).max(1)), pass_width(bytes));
-    // Passes begin at multiples of their width, so the shortcut is for lanes that begin there too.
-    if let Some((_, count)) = dense(offsets, lanes, u64::from(bytes))
-        && bytes >= 4
-        && (lanes.trailing_zeros() as usize).is_multiple_of(width)
-    {
-        let passes = (count * u64::from(bytes)).div_ceil(128).max(1);
-        return Need { actual: passes, ideal: passes, lines: 0 };
-    }
+/// Wavefronts of an access, which is aligned to its size.
+#[inline]
+pub(crate) fn wavefronts_of(access: &Access) -> Need {
+    let passes = match access.pattern {
+        Pattern::Row => u64::from(access.bytes / 4).max(1),
+        Pattern::Same => {
+            let width = pass_width(access.bytes);
+            let pass = |k: usize| (((1u64 << width) - 1) << k) as u32;
+            (0..32).step_by(width).filter(|k| access.lanes & pass(*k) != 0).count() as u64
+        }
+        Pattern::Any => return wavefronts(access.offsets, access.lanes, access.bytes),
+    };
+    Need { actual: passes, ideal: passes, lines: 0 }
+}
+
+/// Those of an access of `bytes` at each of the `lanes`' offsets, which are multiples of it.
+fn wavefronts(offsets: &[u64; 32], lanes: u32, bytes: u32) -> Need {
+    let width = pass_width(bytes);
     let mut need = Need::default();
     for pass in (0..32).step_by(width) {
         let of_pass = (((1u64 << width) - 1) << pass) as u32 & lanes;
-        if of_pass == 0 {
-            continue;
+        if of_pass != 0 {
+            let (actual, ideal) = pass_of(offsets, of_pass, 128 / width as u64);
+            need.actual += actual;
+            need.ideal += ideal;
         }
-        let (actual, ideal) = pass_of(offsets, of_pass, words);
-        need.actual += actual;
-        need.ideal += ideal;
     }
     need
 }
 
-/// One pass: wavefronts, and those that as many distinct words take at best.
-fn pass_of(offsets: &[u64; 32], lanes: u32, words: u64) -> (u64, u64) {
-    // As long as no bank is asked for two different words, nothing needs to be sorted.
-    let (mut word_of, mut seen) = ([0; BANKS], 0u32);
-    let free = crate::exec::lanes(lanes).all(|lane| {
-        (offsets[lane] / 4..offsets[lane] / 4 + words).all(|word| {
-            let bank = word as usize % BANKS;
-            let free = seen >> bank & 1 == 0 || word_of[bank] == word;
-            seen |= 1 << bank;
-            word_of[bank] = word;
-            free
-        })
-    });
-    if free {
+/// One pass, of lanes that have up to `unit` bytes each: wavefronts, and those that as many distinct words take at best. What
+/// is aligned to its size takes all banks of a unit or none, so that units are counted as words are.
+fn pass_of(offsets: &[u64; 32], lanes: u32, unit: u64) -> (u64, u64) {
+    let (shift, columns) = (unit.trailing_zeros(), 128 / unit as usize);
+    // As long as no column of banks is asked for two different units, nothing needs to be sorted.
+    let (mut of_column, mut seen, mut conflict) = ([0; BANKS], 0u32, false);
+    let mut rest = lanes;
+    while rest != 0 {
+        let number = offsets[rest.trailing_zeros() as usize & 31] >> shift;
+        rest &= rest - 1;
+        let column = number as usize & (columns - 1);
+        conflict |= seen >> column & 1 == 1 && of_column[column] != number;
+        seen |= 1 << column;
+        of_column[column] = number;
+    }
+    if !conflict {
         return (1, 1);
     }
-    let (mut asked, mut total, mut next) = ([0u64; BANKS], 0, 0);
-    let (starts, count) = distinct(offsets, lanes, |offset| offset / 4);
-    for start in &starts[..count] {
-        for word in (*start).max(next)..start + words {
-            asked[word as usize % BANKS] += 1;
-            total += 1;
-        }
-        next = next.max(start + words);
+    let (numbers, count) = distinct(offsets, lanes, |offset| offset >> shift);
+    let (mut asked, mut most) = ([0u8; BANKS], 0);
+    for number in &numbers[..count] {
+        let asked = &mut asked[*number as usize & (columns - 1)];
+        *asked += 1;
+        most = most.max(*asked);
     }
-    (asked.into_iter().max().unwrap_or(0).max(1), u64::div_ceil(total, BANKS as u64).max(1))
+    (u64::from(most), (count as u64 * unit).div_ceil(128))
 }
 
-/// Lanes that are served together.
+/// Lanes that are served together: as many as 128 bytes are for.
 fn pass_width(bytes: u32) -> usize {
     match bytes {
         0..=4 => 32,

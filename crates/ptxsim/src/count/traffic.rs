@@ -74,12 +74,12 @@ impl Traffic {
                 self.constant_replays += u64::from(lanes.count_ones()) - collisions - 1;
             }
             (Engine::Lanes, Region::Global(_)) => {
-                let need = memory::sectors(offsets, lanes, access.bytes);
+                let need = memory::sectors_of(access);
                 self.global[kind].note(access, need);
                 self.contend(0, access);
             }
             (Engine::Lanes, Region::Shared(_)) => {
-                let need = memory::wavefronts(offsets, lanes, access.bytes);
+                let need = memory::wavefronts_of(access);
                 self.shared[kind].note(access, need);
                 self.contend(1, access);
             }
@@ -88,10 +88,10 @@ impl Traffic {
                 self.local[kind].note(access, Need { actual, ..Need::default() });
             }
             (Engine::Copy, Region::Global(_)) => {
-                self.copy[0].note(access, memory::sectors(offsets, lanes, access.bytes));
+                self.copy[0].note(access, memory::sectors_of(access));
             }
             (Engine::Copy, Region::Shared(_)) => {
-                self.copy[1].note(access, memory::wavefronts(offsets, lanes, access.bytes));
+                self.copy[1].note(access, memory::wavefronts_of(access));
             }
             // A tensor map is read as well, and an mbarrier told, but not by the copy itself.
             (Engine::Bulk | Engine::Tensor, _) if access.request.proxy != Proxy::Async => {}

@@ -154,8 +154,35 @@ impl Machine<'_> {
         })
     }
 
-    /// Runs the groups of a warp for at most `left` instructions; a fault comes with the lanes that executed.
+    /// Runs the groups of a warp for at most `left` instructions; a fault comes with the lanes that executed. Compiled for the
+    /// vector units that the host has.
     fn drive(
+        &mut self,
+        warp: &mut Warp,
+        place: &mut Place,
+        left: u32,
+    ) -> Result<Ran, (u32, Fault)> {
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            // SAFETY: it needs AVX2 and FMA, which the host has: asked for in the line above.
+            return unsafe { self.drive_wide(warp, place, left) };
+        }
+        self.drive_any(warp, place, left)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    fn drive_wide(
+        &mut self,
+        warp: &mut Warp,
+        place: &mut Place,
+        left: u32,
+    ) -> Result<Ran, (u32, Fault)> {
+        self.drive_any(warp, place, left)
+    }
+
+    #[inline(always)]
+    fn drive_any(
         &mut self,
         warp: &mut Warp,
         place: &mut Place,

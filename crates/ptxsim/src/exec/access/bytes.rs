@@ -1,6 +1,6 @@
 //! Accesses of any length at one address: bulk copies, tensor copies, matrices in shared memory.
 
-use super::{Access, Machine, Place, Region, Request};
+use super::{Access, Machine, Pattern, Place, Region, Request};
 use crate::error::{Fault, Kind};
 
 impl Machine<'_> {
@@ -101,8 +101,14 @@ impl Machine<'_> {
         let (region, base) =
             self.region(place, request, address).map_err(|f| f.lanes(1 << lane))?;
         let offset = address.wrapping_sub(base);
-        let access =
-            Access { request, region, bytes: len as u32, lanes: 1 << lane, offsets: &[offset; 32] };
+        let access = Access {
+            request,
+            region,
+            bytes: len as u32,
+            lanes: 1 << lane,
+            offsets: &[offset; 32],
+            pattern: Pattern::Same,
+        };
         self.admit(place, &access, 0, 1)?;
         Ok((region, offset as usize))
     }

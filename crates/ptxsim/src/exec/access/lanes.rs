@@ -1,10 +1,18 @@
 //! Accesses of a warp: an address a lane.
 
 use super::region::alike;
-use super::{Access, AccessKind, Context, Region, Request};
+use super::{Access, AccessKind, Context, Pattern, Region, Request};
 use crate::error::{Fault, Kind};
 use crate::exec::block::{is_written, mark};
 use crate::exec::lanes;
+
+/// What came of the checks of an access: where it goes, for which lanes, and how they lie.
+#[derive(Debug, Clone, Copy)]
+struct Admitted {
+    region: Region,
+    lanes: u32,
+    pattern: Pattern,
+}
 
 impl Context<'_, '_> {
     /// Reads `N` (1, 2, 4, 8, 16 or 32) bytes in each lane of `mask`; what the other lanes get means nothing.
@@ -19,52 +27,63 @@ impl Context<'_, '_> {
         mask: u32,
     ) -> Result<[[u8; N]; 32], Fault> {
         let mut out = [[0; N]; 32];
+        let mut offsets = [0; 32];
         let mut rest = mask;
         while rest != 0 {
-            let (region, offsets, now) = self.admit::<N>(request, addresses, rest)?;
-            let whole = now == mask;
-            match region {
-                Region::Global(index) => {
-                    let allocation = self.machine.memory.allocation(index);
-                    if whole {
-                        // Lanes that are off have the address of one that is on.
-                        for lane in 0..32 {
-                            out[lane] = allocation.load::<N>(offsets[lane] as usize);
-                        }
-                    } else {
-                        lanes(now).for_each(|l| out[l] = allocation.load::<N>(offsets[l] as usize));
-                    }
-                }
-                Region::Shared(rank) => {
-                    let shared = &self.machine.clusters[self.place.cluster].blocks[rank].shared;
-                    if whole {
-                        for lane in 0..32 {
-                            out[lane].copy_from_slice(&shared[offsets[lane] as usize..][..N]);
-                        }
-                    } else {
-                        lanes(now).for_each(|l| {
-                            out[l].copy_from_slice(&shared[offsets[l] as usize..][..N])
-                        });
-                    }
-                }
-                Region::Local => {
-                    let stride = self.warp.local_bytes;
-                    for lane in lanes(now) {
-                        out[lane].copy_from_slice(
-                            &self.warp.local[lane * stride + offsets[lane] as usize..][..N],
-                        );
-                    }
-                }
-                Region::Param => {
-                    let parameters = self.machine.parameters;
-                    lanes(now).for_each(|l| {
-                        out[l].copy_from_slice(&parameters[offsets[l] as usize..][..N])
-                    });
-                }
-            }
-            rest &= !now;
+            let admitted = self.admit::<N>(request, addresses, rest, &mut offsets)?;
+            self.fetch(&admitted, &offsets, &mut out);
+            rest &= !admitted.lanes;
         }
         Ok(out)
+    }
+
+    /// Carries out an admitted read.
+    #[inline(always)]
+    fn fetch<const N: usize>(
+        &self,
+        admitted: &Admitted,
+        offsets: &[u64; 32],
+        out: &mut [[u8; N]; 32],
+    ) {
+        let Admitted { region, lanes: now, pattern } = *admitted;
+        let first = now.trailing_zeros() as usize & 31;
+        match (pattern, region) {
+            (Pattern::Same, Region::Global(_) | Region::Shared(_) | Region::Param) => {
+                let value = self.load::<N>(region, first, offsets[first] as usize);
+                if now.count_ones() == 32 {
+                    *out = [value; 32];
+                } else {
+                    lanes(now).for_each(|l| out[l] = value);
+                }
+            }
+            (Pattern::Row, Region::Global(index)) => {
+                let allocation = self.machine.memory.allocation(index);
+                allocation.load_row(offsets[0] as usize, out);
+            }
+            (Pattern::Row, Region::Shared(rank)) => {
+                let shared = &self.machine.clusters[self.place.cluster].blocks[rank].shared;
+                let row = &shared[offsets[0] as usize..][..32 * N];
+                out.as_flattened_mut().copy_from_slice(row);
+            }
+            (_, Region::Global(index)) => {
+                let allocation = self.machine.memory.allocation(index);
+                lanes(now).for_each(|l| out[l] = allocation.load::<N>(offsets[l] as usize));
+            }
+            (_, Region::Shared(rank)) => {
+                let shared = &self.machine.clusters[self.place.cluster].blocks[rank].shared[..];
+                if now == !0 {
+                    for lane in 0..32 {
+                        out[lane].copy_from_slice(&shared[offsets[lane] as usize..][..N]);
+                    }
+                } else {
+                    lanes(now)
+                        .for_each(|l| out[l].copy_from_slice(&shared[offsets[l] as usize..][..N]));
+                }
+            }
+            (_, Region::Local | Region::Param) => {
+                lanes(now).for_each(|l| out[l] = self.load(region, l, offsets[l] as usize));
+            }
+        }
     }
 
     /// Writes `N` bytes in each lane of `mask`; of two lanes with the same address the higher one wins.
@@ -79,14 +98,29 @@ impl Context<'_, '_> {
         mask: u32,
         values: &[[u8; N]; 32],
     ) -> Result<(), Fault> {
+        let mut offsets = [0; 32];
         let mut rest = mask;
         while rest != 0 {
-            let (region, offsets, now) = self.admit::<N>(request, addresses, rest)?;
+            let admitted = self.admit::<N>(request, addresses, rest, &mut offsets)?;
+            let Admitted { region, lanes: now, pattern } = admitted;
             let shared = matches!(region, Region::Global(_) | Region::Shared(_));
-            if self.machine.options.checks.races && shared {
+            if self.machine.options.checks.races && shared && pattern != Pattern::Row {
                 self.machine.collide(self.place, &offsets, now, values);
             }
-            self.store(region, &offsets, now, values);
+            match (pattern, region) {
+                (Pattern::Row, Region::Global(index)) => {
+                    let allocation = self.machine.memory.allocation(index);
+                    allocation.store_row(offsets[0] as usize, values);
+                    allocation.mark(offsets[0] as usize, 32 * N);
+                }
+                (Pattern::Row, Region::Shared(rank)) => {
+                    let block = &mut self.machine.clusters[self.place.cluster].blocks[rank];
+                    let at = offsets[0] as usize;
+                    block.shared[at..at + 32 * N].copy_from_slice(values.as_flattened());
+                    block.mark(at, 32 * N);
+                }
+                _ => self.store(region, &offsets, now, values),
+            }
             rest &= !now;
         }
         Ok(())
@@ -106,9 +140,11 @@ impl Context<'_, '_> {
         mut change: impl FnMut(usize, [u8; N]) -> Option<[u8; N]>,
     ) -> Result<[[u8; N]; 32], Fault> {
         let mut out = [[0; N]; 32];
+        let mut offsets = [0; 32];
         let mut rest = mask;
         while rest != 0 {
-            let (region, offsets, now) = self.admit::<N>(request, addresses, rest)?;
+            let admitted = self.admit::<N>(request, addresses, rest, &mut offsets)?;
+            let Admitted { region, lanes: now, .. } = admitted;
             for lane in lanes(now) {
                 let old = self.load(region, lane, offsets[lane] as usize);
                 out[lane] = old;
@@ -131,24 +167,42 @@ impl Context<'_, '_> {
         request: &Request,
         addresses: &[u64; 32],
         rest: u32,
-    ) -> Result<(Region, [u64; 32], u32), Fault> {
-        let leader = rest.trailing_zeros() as usize;
+        offsets: &mut [u64; 32],
+    ) -> Result<Admitted, Fault> {
+        let leader = rest.trailing_zeros() as usize & 31;
         let now = alike(request.space, addresses, rest);
         let at = |fault: Fault| fault.lanes(now);
         let (region, base) =
             self.machine.region(self.place, request, addresses[leader]).map_err(at)?;
         let leading = addresses[leader].wrapping_sub(base);
-        let mut offsets = [leading; 32];
-        for lane in 0..32 {
-            let offset = addresses[lane].wrapping_sub(base);
-            offsets[lane] = if now >> lane & 1 == 1 { offset } else { leading };
+        let (mut differ, mut gaps) = (0, 0);
+        if now == !0 {
+            for lane in 0..32 {
+                let offset = addresses[lane].wrapping_sub(base);
+                offsets[lane] = offset;
+                differ |= offset ^ leading;
+                gaps |= offset ^ leading.wrapping_add((lane * N) as u64);
+            }
+        } else {
+            gaps = 1;
+            for lane in 0..32 {
+                let offset = addresses[lane].wrapping_sub(base);
+                let offset = if now >> lane & 1 == 1 { offset } else { leading };
+                offsets[lane] = offset;
+                differ |= offset ^ leading;
+            }
         }
-        let access = Access { request, region, bytes: N as u32, lanes: now, offsets: &offsets };
+        let pattern = match (differ, gaps) {
+            (0, _) => Pattern::Same,
+            (_, 0) => Pattern::Row,
+            _ => Pattern::Any,
+        };
+        let access = Access { request, region, bytes: N as u32, lanes: now, offsets, pattern };
         self.machine.admit(self.place, &access, self.warp.local_bytes, N as u64)?;
         if region == Region::Local && request.kind != AccessKind::Write {
-            self.never_written::<N>(&offsets, now);
+            self.never_written::<N>(offsets, now);
         }
-        Ok((region, offsets, now))
+        Ok(Admitted { region, lanes: now, pattern })
     }
 
     /// Reports reads of local memory that the lane itself never wrote.

@@ -111,6 +111,17 @@ pub(crate) enum Region {
     Param,
 }
 
+/// How the addresses of an access lie, where that makes it easy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pattern {
+    /// All 32 lanes, side by side in their order.
+    Row,
+    /// All lanes at one place.
+    Same,
+    /// Any other.
+    Any,
+}
+
 /// An access as checks and counters see it: all lanes in one region.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Access<'a> {
@@ -125,4 +136,14 @@ pub(crate) struct Access<'a> {
     /// Offsets in the region; those of lanes that are off mean nothing. Allocations and shared memory begin at
     /// multiples of 256, so sectors and banks follow from the offset.
     pub offsets: &'a [u64; 32],
+    /// How these lie.
+    pub pattern: Pattern,
+}
+
+impl Access<'_> {
+    /// The offset of its lowest lane.
+    #[inline(always)]
+    pub fn first(&self) -> u64 {
+        self.offsets[self.lanes.trailing_zeros() as usize & 31]
+    }
 }

@@ -1,8 +1,8 @@
 //! From addresses to regions, and the checks that every access passes.
 
 use super::{
-    Access, AccessKind, LOCAL_WINDOW, Machine, PARAM_WINDOW, Place, Proxy, Region, Request,
-    SHARED_WINDOW,
+    Access, AccessKind, LOCAL_WINDOW, Machine, PARAM_WINDOW, Pattern, Place, Proxy, Region,
+    Request, SHARED_WINDOW,
 };
 use crate::error::{Fault, Kind};
 use crate::exec::lanes;
@@ -28,7 +28,22 @@ fn key(space: Space, address: u64) -> u64 {
 /// The lanes of `rest` whose addresses are in the region of the first of them.
 #[inline(always)]
 pub(super) fn alike(space: Space, addresses: &[u64; 32], rest: u32) -> u32 {
-    let first = key(space, addresses[rest.trailing_zeros() as usize]);
+    let leading = addresses[rest.trailing_zeros() as usize & 31];
+    let shift = match (space, leading >> 60) {
+        (Space::Global | Space::Const, _) | (Space::Generic, 0) => 36,
+        (Space::Shared | Space::Cluster, _) | (Space::Generic, 1) => 24,
+        _ => 60,
+    };
+    if rest == !0 && space != Space::Param {
+        let mut differ = 0;
+        for address in addresses {
+            differ |= address ^ leading;
+        }
+        if differ >> shift == 0 {
+            return rest;
+        }
+    }
+    let first = key(space, leading);
     let mut same = 0;
     for lane in 0..32 {
         same |= ((key(space, addresses[lane]) == first) as u32) << lane;
@@ -103,16 +118,26 @@ impl Machine<'_> {
             Region::Local => local,
             Region::Param => self.parameters.len(),
         } as u64;
-        let first = if let Region::Shared(_) = access.region { SHARED_BASE as u64 } else { 0 };
-        let last = length.wrapping_sub(access.bytes as u64);
-        let short = length < access.bytes as u64;
-        let (mut outside, mut odd) = (short, 0);
-        for offset in access.offsets {
-            outside |= *offset > last || *offset < first;
-            odd |= offset & (aligned - 1);
+        let low = if let Region::Shared(_) = access.region { SHARED_BASE as u64 } else { 0 };
+        let bytes = access.bytes as u64;
+        let (mut outside, mut odd) = (length < bytes, 0);
+        match access.pattern {
+            Pattern::Any => {
+                let last = length.wrapping_sub(bytes);
+                for offset in access.offsets {
+                    outside |= *offset > last || *offset < low;
+                    odd |= offset & (aligned - 1);
+                }
+            }
+            pattern => {
+                let first = access.first();
+                let extent = if pattern == Pattern::Row { 32 * bytes } else { bytes };
+                outside |= first > length || length - first < extent || first < low;
+                odd = first & (aligned - 1);
+            }
         }
         if outside || odd != 0 {
-            self.refuse(access, first, length, aligned)?;
+            self.refuse(access, low, length, aligned)?;
         }
         if access.request.kind != AccessKind::Read {
             self.permit(access)?;
@@ -212,11 +237,11 @@ impl Machine<'_> {
         let bad = match access.region {
             Region::Global(index) => {
                 let allocation = self.memory.allocation(index);
-                unwritten(access, |offset| allocation.is_written(offset, bytes))
+                unwritten(access, |offset, len| allocation.is_written(offset, len))
             }
             Region::Shared(rank) => {
                 let block = &self.clusters[place.cluster].blocks[rank];
-                unwritten(access, |offset| block.is_written(offset, bytes))
+                unwritten(access, |offset, len| block.is_written(offset, len))
             }
             _ => 0,
         };
@@ -235,10 +260,19 @@ impl Machine<'_> {
 }
 
 #[inline(always)]
-fn unwritten(access: &Access, written: impl Fn(usize) -> bool) -> u32 {
+fn unwritten(access: &Access, written: impl Fn(usize, usize) -> bool) -> u32 {
+    let bytes = access.bytes as usize;
+    let extent = match access.pattern {
+        Pattern::Row => 32 * bytes,
+        Pattern::Same => bytes,
+        Pattern::Any => 0,
+    };
+    if extent > 0 && written(access.first() as usize, extent) {
+        return 0;
+    }
     let mut bad = 0;
     for lane in lanes(access.lanes) {
-        bad |= (!written(access.offsets[lane] as usize) as u32) << lane;
+        bad |= (!written(access.offsets[lane] as usize, bytes) as u32) << lane;
     }
     bad
 }

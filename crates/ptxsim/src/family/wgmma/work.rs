@@ -3,7 +3,7 @@
 use super::state::Scratch;
 use super::{A, Multiply};
 use crate::error::{Fault, Kind};
-use crate::exec::access::Region;
+use crate::exec::access::{Pattern, Region};
 use crate::exec::{Access, AccessKind, Context, Request};
 use crate::program::Space;
 use crate::tensor::descriptor::{Descriptor, Major};
@@ -153,7 +153,9 @@ pub(super) fn look(op: &Multiply, context: &mut Context, a: u64, b: u64) -> Resu
         }
         for batch in at.chunks(32) {
             let (offsets, lanes) = rows(batch);
-            let access = Access { request: &READ, region, bytes: 16, lanes, offsets: &offsets };
+            let pattern = Pattern::Any;
+            let access =
+                Access { request: &READ, region, bytes: 16, lanes, offsets: &offsets, pattern };
             context.machine.look(context.place, &access);
         }
     }
