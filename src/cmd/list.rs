@@ -5,9 +5,11 @@ use std::process::ExitCode;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
-use crate::device::Capabilities;
+use super::simulate::Pace;
 use crate::device::cpu::detect_capabilities;
+use crate::device::{Capabilities, DeviceName};
 use crate::kernels::{Kernel, Registry};
+use crate::ops::Case;
 use crate::plan::Planned;
 use crate::plan::estimate::{Basis, Estimator};
 use crate::plan::select::Selection;
@@ -19,11 +21,15 @@ use crate::units::Nanos;
   scalemark list                                       suite quick on this machine
   scalemark list --model llama-3-8b --dtype bf16       the parts of a model
   scalemark list --op attention --json | jq .case_key
-  scalemark list --suite full --estimate               with predicted times")]
+  scalemark list --suite full --estimate               with predicted times
+  scalemark list --suite sim --device sim:sm_80        the CUDA kernels that an A100 would take")]
 pub struct Args {
     #[command(flatten)]
     selection: Selection,
-    /// Add the predicted time of a launch, from nominal rates of this machine
+    /// Whose kernels: cpu, or sim with an architecture as in sim:sm_80 (the CUDA kernels) [default: cpu]
+    #[arg(long, default_value_t, hide_default_value = true, value_name = "DEVICE")]
+    device: DeviceName,
+    /// Add the predicted time of a launch, from nominal rates of this machine; of a simulation, the time that it takes
     #[arg(long)]
     estimate: bool,
     /// Print a JSON array
@@ -59,48 +65,79 @@ struct Taker {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let capabilities = detect_capabilities();
     let planned = args.selection.cases(capabilities.threads)?;
-    let kernels = args.selection.kernels(&Registry::default())?;
-    let estimator = args.estimate.then(|| Estimator::nominal(&capabilities));
-    let rows: Vec<Row> =
-        planned.iter().map(|p| row(p, &kernels, &capabilities, estimator.as_ref())).collect();
+    let registry = match args.device {
+        DeviceName::Cpu => Registry::default(),
+        DeviceName::Sim(_) => Registry::cuda(),
+    };
+    let scope = Scope {
+        device: args.device,
+        kernels: args.selection.kernels(&registry)?,
+        registry,
+        estimator: args.estimate.then(|| Estimator::nominal(&capabilities)),
+        capabilities,
+    };
+    let rows: Vec<Row> = planned.iter().map(|p| scope.row(p)).collect();
     let out = if args.json { serde_json::to_string_pretty(&rows)? } else { table(&rows) };
     super::show(&format!("{out}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(
-    planned: &Planned,
-    kernels: &[&'static dyn Kernel],
-    capabilities: &Capabilities,
-    estimator: Option<&Estimator>,
-) -> Row {
-    let case = &planned.case;
-    let cost = case.cost();
-    let wanted = |k: &&'static dyn Kernel| {
-        planned.wants(&k.id()) && kernels.iter().any(|w| w.id() == k.id())
-    };
-    let taker = |kernel: &'static dyn Kernel| {
+/// What is asked about every case.
+struct Scope {
+    device: DeviceName,
+    registry: Registry,
+    kernels: Vec<&'static dyn Kernel>,
+    capabilities: Capabilities,
+    estimator: Option<Estimator>,
+}
+
+impl Scope {
+    fn row(&self, planned: &Planned) -> Row {
+        let case = &planned.case;
+        let cost = case.cost();
+        let wanted = |k: &&'static dyn Kernel| {
+            planned.wants(&k.id()) && self.kernels.iter().any(|w| w.id() == k.id())
+        };
+        Row {
+            case_key: case.key(),
+            models: planned.models.clone(),
+            flops: cost.flops.0,
+            min_bytes: cost.bytes.0,
+            memory_bytes: self.capabilities.case_bytes(case).0,
+            kernels: self
+                .registry
+                .for_case(case)
+                .filter(wanted)
+                .map(|kernel| self.taker(kernel, case))
+                .collect(),
+        }
+    }
+
+    fn taker(&self, kernel: &'static dyn Kernel, case: &Case) -> Taker {
         let id = kernel.id().0;
-        let refused = kernel.refuses(capabilities, case).map(|reason| reason.into_owned());
-        let prediction = estimator.filter(|_| refused.is_none()).map(|e| e.predict(&id, case));
+        let refused = match (self.device, kernel.as_cuda()) {
+            (DeviceName::Sim(architecture), Some(row)) => row.refuses_on(architecture, case),
+            _ => kernel.refuses(&self.capabilities, case),
+        };
+        let estimator = self.estimator.as_ref().filter(|_| refused.is_none());
+        let prediction = estimator.map(|estimator| match kernel.as_cuda() {
+            Some(row) => (1e9 * Pace::default().estimate(row, case), "simulated"),
+            None => {
+                let prediction = estimator.predict(&id, case);
+                let basis = match prediction.basis {
+                    Basis::Measured => "measured",
+                    Basis::Nominal => "nominal",
+                };
+                (prediction.launch.0, basis)
+            }
+        });
         Taker {
             kernel: id,
             about: kernel.about().to_owned(),
-            refused,
-            estimated_ns: prediction.map(|p| p.launch.0),
-            estimate_basis: prediction.map(|p| match p.basis {
-                Basis::Measured => "measured",
-                Basis::Nominal => "nominal",
-            }),
+            refused: refused.map(|reason| reason.into_owned()),
+            estimated_ns: prediction.map(|(nanos, _)| nanos),
+            estimate_basis: prediction.map(|(_, basis)| basis),
         }
-    };
-    Row {
-        case_key: case.key(),
-        models: planned.models.clone(),
-        flops: cost.flops.0,
-        min_bytes: cost.bytes.0,
-        memory_bytes: capabilities.case_bytes(case).0,
-        kernels: Registry::default().for_case(case).filter(wanted).map(taker).collect(),
     }
 }
 

@@ -58,6 +58,9 @@ pub struct Args {
     /// Where to run: cpu, or sim (the PTX simulator: counters, no times), with an architecture as in sim:sm_80 [default: cpu]
     #[arg(long, default_value_t, hide_default_value = true, value_name = "DEVICE")]
     device: DeviceName,
+    /// The library NVRTC, or the folder that it is in [default: searched for]
+    #[arg(long, value_name = "PATH")]
+    nvrtc: Option<PathBuf>,
     /// Show the cases, kernels and budget, and measure nothing
     #[arg(long)]
     dry_run: bool,
@@ -88,7 +91,10 @@ fn start(args: &Args, capabilities: &Capabilities) -> anyhow::Result<ExitCode> {
     let (selection, effort) = (args.selection.clone(), args.effort.clone());
     let order = Order { selection, effort, device: args.device };
     if let DeviceName::Sim(architecture) = order.device {
-        let plan = run_sim::Plan::new(&order.selection, order.effort.seed, architecture)?;
+        let plan = {
+            let nvrtc = args.nvrtc.as_deref();
+            run_sim::Plan::new(&order.selection, order.effort.seed, architecture, nvrtc)?
+        };
         if args.dry_run {
             super::show(&plan.text())?;
             return Ok(ExitCode::SUCCESS);
@@ -153,7 +159,7 @@ fn resume(folder: &std::path::Path, capabilities: &Capabilities) -> anyhow::Resu
             format!("{}/machine.json does not say what the run was asked for", folder.display())
         })?;
     if let DeviceName::Sim(architecture) = order.device {
-        let plan = run_sim::Plan::new(&order.selection, order.effort.seed, architecture)?;
+        let plan = run_sim::Plan::new(&order.selection, order.effort.seed, architecture, None)?;
         return run_sim::go(&plan, writer, &before);
     }
     let plan = Plan::new(&order, capabilities)?;

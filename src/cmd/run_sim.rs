@@ -1,6 +1,6 @@
 //! `scalemark run --device sim`: records of what kernels execute, exact and without times.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -34,13 +34,14 @@ impl Plan {
         selection: &Selection,
         seed: u64,
         architecture: Architecture,
+        nvrtc: Option<&Path>,
     ) -> anyhow::Result<Self> {
         let mut selection = selection.clone();
         if !selection.names_a_source() {
             selection.suite = Some(Suite::Sim);
         }
         let kernels = selection.kernels(&Registry::cuda())?;
-        let device = simulate::device(architecture)?;
+        let device = simulate::device(architecture, nvrtc)?;
         Ok(Plan { device, cases: selection.cases(1)?, kernels, seed })
     }
 
@@ -165,10 +166,16 @@ fn one(
     }
 }
 
-/// Of the kernel's file and every header that it may include.
+/// FNV-1a of the kernel's file and every header that it may include: the same for every build, so that runs can be compared.
 fn source_hash(kernel: &CudaKernel) -> String {
-    let mut hasher = DefaultHasher::new();
     let source = kernel.source();
-    (source.name, source.text, source.headers).hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
+    let headers = source.headers.iter().flat_map(|(name, text)| [*name, *text]);
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for text in [source.name, source.text].into_iter().chain(headers) {
+        // A byte that no text has tells where one ends.
+        for byte in text.bytes().chain([0xff]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        }
+    }
+    format!("{hash:016x}")
 }

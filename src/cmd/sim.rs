@@ -1,15 +1,18 @@
 //! `scalemark sim`: anybody's kernel on the simulator, with every check on.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
 use anyhow::{Context, bail};
-use ptxsim::{Argument, Launch, Memory, Module, Options, Pointer, Report};
+use ptxsim::occupancy::{Footprint, occupancy};
+use ptxsim::{Argument, Finding, Launch, Memory, Module, Options, Pointer, Report};
+use serde::Serialize;
 
 use crate::device::sim;
 use crate::kernels::cuda::{Architecture, HEADERS};
-use crate::nvrtc::{Compiler, Source};
+use crate::nvrtc::{Compiler, Resources, Source};
 use crate::ops::{DType, Role, Tensor, TensorSpec, random};
 
 /// Options of `sim`.
@@ -20,7 +23,7 @@ use crate::ops::{DType, Role, Tensor, TensorSpec, random};
 
 An argument is a number (u32:5, i32:-1, u64:9, f32:1.5, f64:2) or memory: in:TYPE:LENGTH is random and read-only, inout:… is random
 and may be written, out:… is memory that nobody has written; a type is f32, f64, bf16, f16, i8 or i32.
-Findings name kernel, line, block, warp and lanes. Exit code 1 when there is one")]
+Findings name kernel, line, block, warp and lanes; the counters are of the first schedule. Exit code 1 when there is a finding")]
 pub struct Args {
     /// CUDA source, compiled by NVRTC, or PTX
     file: PathBuf,
@@ -49,8 +52,14 @@ pub struct Args {
     #[arg(long = "option", value_name = "OPTION", allow_hyphen_values = true)]
     options: Vec<String>,
     /// Schedules to try
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     seeds: u64,
+    /// The library NVRTC, or the folder that it is in [default: searched for]
+    #[arg(long, value_name = "PATH")]
+    nvrtc: Option<PathBuf>,
+    /// Print one JSON object: findings, what the kernel printed, counters and, of a .cu, what the compiler says that it takes
+    #[arg(long)]
+    json: bool,
 }
 
 /// One to three sizes.
@@ -112,12 +121,14 @@ impl FromStr for Given {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let text = std::fs::read_to_string(&args.file)
         .with_context(|| format!("failed to read {}", args.file.display()))?;
-    let ptx = if args.file.extension().is_some_and(|e| e == "ptx") {
-        text
+    let (ptx, resources) = if args.file.extension().is_some_and(|e| e == "ptx") {
+        (text, None)
     } else {
         let name = args.file.to_string_lossy();
         let source = Source { name: &name, text: &text, headers: HEADERS };
-        Compiler::find(None)?.compile(&source, &args.arch.to_string(), &args.options)?.ptx
+        let compiler = Compiler::find(args.nvrtc.as_deref())?;
+        let built = compiler.compile(&source, &args.arch.to_string(), &args.options)?;
+        (built.ptx, built.resources.into_iter().find(|one| one.entry == args.entry))
     };
     let module = Module::parse(&ptx)?;
     if !module.entries().any(|entry| entry == args.entry) {
@@ -129,9 +140,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             known.join(", ")
         );
     }
-    let mut out = String::new();
-    let mut clean = true;
-    for seed in 0..args.seeds.max(1) {
+    let mut seen = Seen { resources: resources.map(|one| taken(&args, &one)), ..Seen::default() };
+    let mut shown_results = String::new();
+    for seed in 0..args.seeds {
         let mut memory = Memory::new();
         let (launch, shown) = launch(&args, &mut memory)?;
         let options = Options { seed, ..Options::default() };
@@ -142,26 +153,123 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             }
             Err(error) => return Err(error.into()),
         };
-        for finding in &report.findings {
-            clean = false;
-            out += &format!("finding (seed {seed}): {finding}\n");
-        }
+        seen.findings.extend(report.findings.iter().map(|finding| Found::new(seed, finding)));
         if seed == 0 {
-            out += &report.output;
+            seen.output = report.output;
+            seen.counters = sim::named(&report.counters).into_iter().collect();
             for (number, pointer, spec) in &shown {
-                out += &results(*number, *pointer, spec, &memory)?;
-            }
-            for (name, value) in sim::named(&report.counters) {
-                out += &format!("{name} {value}\n");
+                shown_results += &results(*number, *pointer, spec, &memory)?;
             }
         }
     }
-    out += &match clean {
-        true => format!("no finding in {} schedule(s)\n", args.seeds.max(1)),
-        false => String::new(),
+    let out = if args.json {
+        serde_json::to_string_pretty(&seen)? + "\n"
+    } else {
+        seen.text(&shown_results, args.seeds)
     };
     super::show(&out)?;
-    Ok(ExitCode::from(u8::from(!clean)))
+    Ok(ExitCode::from(u8::from(!seen.findings.is_empty())))
+}
+
+/// What is printed.
+#[derive(Debug, Default, Serialize)]
+struct Seen {
+    /// Of every schedule.
+    findings: Vec<Found>,
+    /// What the kernel printed, in the first schedule.
+    output: String,
+    /// Of the first schedule.
+    counters: BTreeMap<String, f64>,
+    /// What the compiler says; none for PTX.
+    resources: Option<Taken>,
+}
+
+/// A finding, and the schedule that it was made in.
+#[derive(Debug, Serialize)]
+struct Found {
+    seed: u64,
+    kind: String,
+    message: String,
+    kernel: String,
+    instruction: String,
+    ptx_line: u32,
+    file: String,
+    line: u32,
+    block: [u32; 3],
+    warp: u32,
+    lanes: u32,
+    count: u64,
+    #[serde(skip)]
+    text: String,
+}
+
+impl Found {
+    fn new(seed: u64, finding: &Finding) -> Found {
+        Found {
+            seed,
+            kind: format!("{:?}", finding.kind),
+            message: finding.message.clone(),
+            kernel: finding.kernel.clone(),
+            instruction: finding.instruction.clone(),
+            ptx_line: finding.line,
+            file: finding.file.clone(),
+            line: finding.source_line,
+            block: finding.block,
+            warp: finding.warp,
+            lanes: finding.lanes,
+            count: finding.count,
+            text: finding.to_string(),
+        }
+    }
+}
+
+/// What a block takes of a multiprocessor.
+#[derive(Debug, Serialize)]
+struct Taken {
+    registers: u32,
+    shared_bytes: u32,
+    spill_bytes: u32,
+    /// Resident warps over those that could be; none where the architecture's limits are not known.
+    occupancy: Option<f64>,
+}
+
+fn taken(args: &Args, resources: &Resources) -> Taken {
+    let shared = resources.shared + args.shared;
+    let Resources { registers, barriers, .. } = *resources;
+    let threads = args.block.0.iter().product();
+    let block = Footprint { threads, registers, shared, barriers };
+    Taken {
+        registers,
+        shared_bytes: shared,
+        spill_bytes: resources.spill_stores + resources.spill_loads,
+        occupancy: occupancy(args.arch.number, block).map(|found| found.share),
+    }
+}
+
+impl Seen {
+    /// Findings first, for people.
+    fn text(&self, results: &str, seeds: u64) -> String {
+        let mut out = String::new();
+        for finding in &self.findings {
+            out += &format!("finding (seed {}): {}\n", finding.seed, finding.text);
+        }
+        out += &self.output;
+        out += results;
+        for (name, value) in &self.counters {
+            out += &format!("{name} {value}\n");
+        }
+        if let Some(one) = &self.resources {
+            let Taken { registers, shared_bytes, spill_bytes, .. } = one;
+            out += &format!(
+                "registers {registers}\nshared_bytes {shared_bytes}\nspill_bytes {spill_bytes}\n"
+            );
+            out += &one.occupancy.map_or(String::new(), |share| format!("occupancy {share}\n"));
+        }
+        if self.findings.is_empty() {
+            out += &format!("no finding in {seeds} schedule(s)\n");
+        }
+        out
+    }
 }
 
 /// Memory that the kernel may write: the number of its argument, where it is, and what.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::Instant;
 
 use crate::check::{self, Checked};
@@ -41,12 +42,12 @@ impl Job {
     }
 }
 
-/// The simulator of an architecture, with NVRTC found.
+/// The simulator of an architecture, with NVRTC from where the user says, or found.
 ///
 /// # Errors
 /// Where there is no NVRTC, or one that does not know the architecture.
-pub fn device(architecture: Architecture) -> Result<Device> {
-    Ok(Device::Sim(SimDevice::new(architecture, Compiler::find(None)?)?))
+pub fn device(architecture: Architecture, nvrtc: Option<&Path>) -> Result<Device> {
+    Ok(Device::Sim(SimDevice::new(architecture, Compiler::find(nvrtc)?)?))
 }
 
 /// Longest simulation of one kernel on one case.

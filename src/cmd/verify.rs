@@ -1,6 +1,7 @@
 //! `scalemark verify`: answers only.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -48,6 +49,9 @@ pub struct Args {
     /// Schedules to simulate, each of another order of warps and of asynchronous work
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     seeds: u64,
+    /// The library NVRTC, or the folder that it is in [default: searched for]
+    #[arg(long, value_name = "PATH")]
+    nvrtc: Option<PathBuf>,
     /// Print one JSON object a line
     #[arg(long)]
     json: bool,
@@ -191,7 +195,7 @@ fn simulated(args: &Args, architecture: Architecture) -> anyhow::Result<ExitCode
         args.selection.filtered(awkward_for_sim(), "the awkward sizes")?
     };
     let kernels = args.selection.kernels(&Registry::cuda())?;
-    let mut device = simulate::device(architecture)?;
+    let mut device = simulate::device(architecture, args.nvrtc.as_deref())?;
     let mut pace = Pace::default();
     let mut progress = Progress::new(planned.len());
     let mut tally = Tally::new(args.json);

@@ -20,7 +20,7 @@ pub struct Tally {
     pub sectors: f64,
     /// The sectors that the same bytes would have filled.
     pub ideal_sectors: f64,
-    /// Bytes of global memory that bulk and tensor copies moved past the registers.
+    /// Bytes of global memory that `cp.async`, bulk and tensor copies moved past the registers.
     pub copied: f64,
     /// Passes of shared memory.
     pub wavefronts: f64,
@@ -42,13 +42,19 @@ impl Tally {
             let of_entry = counters.iter().filter(|c| c.name.ends_with(suffix));
             of_entry.map(|c| c.value).fold(0.0, f64::max)
         };
+        let past_registers = |engine: &str| -> f64 {
+            ["load", "store", "reduce"]
+                .map(|what| sum(&format!("{engine}_{what}_"), "bytes"))
+                .iter()
+                .sum()
+        };
         let ideal = sum("global_", "_ideal_sectors");
         Tally {
             instructions: sum("warp_instructions", "warp_instructions"),
             flops: record.case.cost().flops.0 as f64,
             sectors: sum("global_", "_sectors") - ideal,
             ideal_sectors: ideal,
-            copied: sum("async_global", "bytes"),
+            copied: sum("cp_async_bytes", "bytes") + past_registers("bulk") + past_registers("tma"),
             wavefronts: sum("shared_", "_wavefronts"),
             conflicts: sum("shared_", "_conflicts"),
             registers: most(".registers"),

@@ -19,7 +19,7 @@ const QUANTITIES: [Quantity; 2] = [
     (
         "sectors",
         "sectors of 32 bytes (log scale)",
-        "Sectors of global memory that loads, stores and atomics ask for over all cases of a model; bulk and tensor copies \
+        "Sectors of global memory that loads, stores and atomics ask for over all cases of a model; asynchronous copies \
          are not among them",
         |tally| tally.sectors,
     ),
