@@ -9,7 +9,8 @@ impl Parser<'_> {
     /// From `.entry` or `.func` to the end of the body, or the semicolon of a declaration.
     pub(super) fn function(&mut self, linkage: Linkage) -> Result<Function> {
         let line = self.line();
-        let entry = self.word()? == ".entry";
+        let entry = self.directive() == Some("entry");
+        self.at += 1;
         let returns = if self.take('(') { self.parameters()? } else { Vec::new() };
         let name = self.word()?.to_string();
         let params = if self.take('(') { self.parameters()? } else { Vec::new() };

@@ -66,9 +66,10 @@ impl<'a> Parser<'a> {
         if self.take(mark) { Ok(()) } else { Err(self.error(&format!("`{mark}`"))) }
     }
 
+    /// A name, mnemonic or number; those that begin with a dot are directives.
     fn word(&mut self) -> Result<&'a str> {
         match self.peek() {
-            Some(Token::Word(word)) => {
+            Some(Token::Word(word)) if !word.starts_with('.') => {
                 self.at += 1;
                 Ok(word)
             }
@@ -154,8 +155,8 @@ impl<'a> Parser<'a> {
                 }
             }
             "section" => {
-                self.at += 1;
-                self.word()?;
+                // Its name begins with a dot, too.
+                self.at += 2;
                 self.expect('{')?;
                 let mut open = 1;
                 while open > 0 {

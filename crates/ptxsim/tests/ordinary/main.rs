@@ -2,16 +2,22 @@
 //! the same counters, and the results that plain Rust computes.
 
 mod graph;
+mod ladder;
 mod linear;
+mod mutation;
 mod network;
 mod physics;
 mod reduce;
 mod scan;
 mod sgemm;
 mod sort;
+mod tensor;
 mod transpose;
 
-use ptxsim::{Argument, Checks, Launch, Memory, Module, Options, Pointer};
+use mutation::trial;
+use ptxsim::{
+    Argument, Checks, Counters, Error, Launch, Memory, Module, Options, Pointer, TensorMap,
+};
 
 /// What a test can pass in and get back.
 pub(crate) trait Element: Copy + PartialEq + std::fmt::Debug {
@@ -40,6 +46,18 @@ enum Buffer {
     Input(Vec<u8>),
     /// Bytes that it holds at first; nothing where nothing is written yet.
     Output(usize, Option<Vec<u8>>),
+    /// A map of the buffer with this number.
+    Map(usize, Box<dyn Fn(Pointer) -> TensorMap>),
+    /// Words in global memory, some of them addresses.
+    Table(Vec<Word>),
+}
+
+/// A word of a table.
+#[derive(Clone, Copy)]
+pub(crate) enum Word {
+    /// Of the buffer with this number, and bytes.
+    Address(usize, i64),
+    Number(u64),
 }
 
 /// One kernel and how to launch it.
@@ -50,6 +68,8 @@ pub(crate) struct Kernel {
     block: [u32; 3],
     shared: u32,
     arguments: Vec<Buffer>,
+    /// Numbers of the buffers that maps and tables lead to, and that are no arguments.
+    hidden: Vec<usize>,
     symbols: Vec<(&'static str, Vec<u8>)>,
     repeatable: bool,
 }
@@ -78,6 +98,7 @@ impl Kernel {
             block: [32, 1, 1],
             shared: 0,
             arguments: Vec::new(),
+            hidden: Vec::new(),
             symbols: Vec::new(),
             repeatable: true,
         }
@@ -123,6 +144,24 @@ impl Kernel {
         self
     }
 
+    /// A tensor map of an earlier buffer, counted from 0 over all arguments.
+    pub(crate) fn map(mut self, of: usize, map: impl Fn(Pointer) -> TensorMap + 'static) -> Kernel {
+        self.arguments.push(Buffer::Map(of, Box::new(map)));
+        self
+    }
+
+    /// A table that holds addresses of earlier buffers.
+    pub(crate) fn table(mut self, words: Vec<Word>) -> Kernel {
+        self.arguments.push(Buffer::Table(words));
+        self
+    }
+
+    /// The last buffer is reached by a map or table only.
+    pub(crate) fn hidden(mut self) -> Kernel {
+        self.hidden.push(self.arguments.len() - 1);
+        self
+    }
+
     /// What a variable of the module holds.
     pub(crate) fn symbol<T: Element>(mut self, name: &'static str, values: &[T]) -> Kernel {
         self.symbols.push((name, bytes(values)));
@@ -136,18 +175,21 @@ impl Kernel {
         self
     }
 
-    /// Runs under several seeds and numbers of host threads.
+    /// Runs under several seeds and numbers of host threads; once where a mutant is on trial.
     ///
     /// # Panics
     /// Where there is a finding, or outputs or counters differ.
     pub(crate) fn run(self) -> Outputs {
-        let path = format!("{}/corpus/{}.ptx", env!("CARGO_MANIFEST_DIR"), self.file);
-        let module = Module::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
+        if let Some(outputs) = trial::run(&self) {
+            return outputs;
+        }
+        let module = read(self.file);
         let mut first = None;
         for (seed, threads, late) in [(0, 1, true), (1, 2, true), (2, 1, false), (0, 2, true)] {
             let options =
                 Options { seed, threads, late, checks: Checks::all(), ..Options::default() };
-            let (outputs, counters) = self.once(&module, &options);
+            let (outputs, counters) =
+                self.once(&module, &options).unwrap_or_else(|e| panic!("{}: {e}", self.entry));
             match &first {
                 None => first = Some((outputs, counters)),
                 Some(_) if !self.repeatable => {}
@@ -160,32 +202,46 @@ impl Kernel {
         Outputs(first.unwrap().0)
     }
 
-    fn once(&self, module: &Module, options: &Options) -> (Vec<Vec<u8>>, ptxsim::Counters) {
+    /// The outputs, or what ended the launch or was found first.
+    fn once(&self, module: &Module, options: &Options) -> Result<(Vec<Vec<u8>>, Counters), Error> {
         let mut memory = Memory::new();
+        let mut pointers = Vec::<Option<Pointer>>::new();
         let (mut outputs, mut arguments) = (Vec::<(Pointer, usize)>::new(), Vec::new());
         for (index, buffer) in self.arguments.iter().enumerate() {
             let name = format!("argument {index}");
-            arguments.push(match buffer {
-                Buffer::Argument(argument) => argument.clone(),
-                Buffer::Input(bytes) => {
-                    let pointer = memory.allocate(&name, bytes.len() as u64).unwrap();
-                    memory.write(pointer, bytes).unwrap();
-                    Argument::from(pointer)
+            let mut filled = |bytes: &[u8]| -> Result<Pointer, Error> {
+                let pointer = memory.allocate(&name, bytes.len() as u64)?;
+                memory.write(pointer, bytes)?;
+                Ok(pointer)
+            };
+            let (argument, pointer) = match buffer {
+                Buffer::Argument(argument) => (argument.clone(), None),
+                Buffer::Map(of, map) => (map(pointers[*of].unwrap()).into(), None),
+                Buffer::Input(bytes) => passed(filled(bytes)?),
+                Buffer::Output(_, Some(bytes)) => passed(filled(bytes)?),
+                Buffer::Output(len, None) => passed(memory.allocate(&name, *len as u64)?),
+                Buffer::Table(words) => {
+                    let word = |word: &Word| match *word {
+                        Word::Address(of, bytes) => {
+                            Argument::from(pointers[of].unwrap().offset(bytes)).0
+                        }
+                        Word::Number(number) => number.to_le_bytes().to_vec(),
+                    };
+                    passed(filled(&words.iter().flat_map(word).collect::<Vec<u8>>())?)
                 }
-                Buffer::Output(len, bytes) => {
-                    let pointer = memory.allocate(&name, *len as u64).unwrap();
-                    if let Some(bytes) = bytes {
-                        memory.write(pointer, bytes).unwrap();
-                    }
-                    outputs.push((pointer, *len));
-                    Argument::from(pointer)
-                }
-            });
+            };
+            if let Buffer::Output(len, _) = buffer {
+                outputs.push((pointer.unwrap(), *len));
+            }
+            pointers.push(pointer);
+            if !self.hidden.contains(&index) {
+                arguments.push(argument);
+            }
         }
         let mut may_write: Vec<Pointer> = outputs.iter().map(|output| output.0).collect();
         for (name, bytes) in &self.symbols {
-            let pointer = module.symbol(name, &mut memory).unwrap();
-            memory.write(pointer, bytes).unwrap();
+            let pointer = module.symbol(name, &mut memory)?;
+            memory.write(pointer, bytes)?;
             may_write.push(pointer);
         }
         let launch = Launch {
@@ -197,14 +253,28 @@ impl Kernel {
             may_write: Some(may_write),
             ..Launch::default()
         };
-        let report = ptxsim::run(module, &launch, &mut memory, options)
-            .unwrap_or_else(|error| panic!("{}: {error}", self.entry));
-        if let Some(finding) = report.findings.first() {
-            panic!("{}: {} findings, first: {finding}", self.entry, report.findings.len());
+        let mut report = ptxsim::run(module, &launch, &mut memory, options)?;
+        if !report.findings.is_empty() {
+            return Err(Error::Finding(Box::new(report.findings.swap_remove(0))));
         }
         let read = |&(pointer, len): &(Pointer, usize)| memory.read(pointer, len).unwrap();
-        (outputs.iter().map(read).collect(), report.counters)
+        Ok((outputs.iter().map(read).collect(), report.counters))
     }
+}
+
+/// A text of the corpus, taken apart.
+pub(crate) fn read(file: &str) -> Module {
+    let path = format!("{}/corpus/{file}.ptx", env!("CARGO_MANIFEST_DIR"));
+    Module::parse(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn passed(pointer: Pointer) -> (Argument, Option<Pointer>) {
+    (pointer.into(), Some(pointer))
+}
+
+/// The first; mutants on trial meet the others, too.
+pub(crate) fn vary<T: Copy>(choices: [T; 3]) -> T {
+    choices[trial::inputs() as usize]
 }
 
 /// A reproducible source of inputs.
@@ -212,7 +282,7 @@ pub(crate) struct Source(u64);
 
 impl Source {
     pub(crate) fn new(seed: u64) -> Source {
-        Source(seed)
+        Source(seed + 1000 * trial::inputs())
     }
 
     pub(crate) fn bits(&mut self) -> u64 {

@@ -1,6 +1,6 @@
 //! `corpus/src/network.cu`
 
-use crate::{Kernel, Source, assert_close};
+use crate::{Kernel, Source, assert_close, vary};
 
 fn softmax(x: &[f32]) -> Vec<f64> {
     let largest = x.iter().fold(f64::MIN, |most, x| most.max(*x as f64));
@@ -9,8 +9,8 @@ fn softmax(x: &[f32]) -> Vec<f64> {
 }
 
 #[test]
-fn softmax_by_a_block_in_three_passes() {
-    let n = 150;
+pub(crate) fn softmax_by_a_block_in_three_passes() {
+    let n = vary([150, 64, 301]);
     let x: Vec<f32> = Source::new(1).floats(5 * n).iter().map(|x| 8.0 * x).collect();
     let kernel = Kernel::new("network", "softmax_block").grid(5, 1).block(96, 1);
     let out = kernel.input(&x).output::<f32>(5 * n).scalar(n as i32).run().get::<f32>(0);
@@ -18,8 +18,8 @@ fn softmax_by_a_block_in_three_passes() {
 }
 
 #[test]
-fn softmax_by_a_warp_in_one_pass() {
-    let (rows, n) = (7, 77);
+pub(crate) fn softmax_by_a_warp_in_one_pass() {
+    let (rows, n) = vary([(7, 77), (8, 128), (5, 20)]);
     let x: Vec<f32> = Source::new(2).floats(rows * n).iter().map(|x| 20.0 * x).collect();
     let kernel = Kernel::new("network", "softmax_online").grid(4, 1).block(64, 1);
     let kernel = kernel.input(&x).output::<f32>(rows * n).scalar(rows as i32).scalar(n as i32);
@@ -41,8 +41,8 @@ fn normalize(x: &[f32], n: usize) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
 }
 
 #[test]
-fn layernorm_and_what_it_keeps_for_its_gradient() {
-    let (rows, n) = (4, 130);
+pub(crate) fn layernorm_and_what_it_keeps_for_its_gradient() {
+    let (rows, n) = (4, vary([130, 64, 257]));
     let mut source = Source::new(3);
     let (x, gain, bias) = (source.floats(rows * n), source.floats(n), source.floats(n));
     let kernel = Kernel::new("network", "layernorm").grid(rows, 1).block(64, 1);
@@ -56,8 +56,8 @@ fn layernorm_and_what_it_keeps_for_its_gradient() {
 }
 
 #[test]
-fn the_gradient_of_layernorm() {
-    let (rows, n) = (3, 96);
+pub(crate) fn the_gradient_of_layernorm() {
+    let (rows, n) = (3, vary([96, 130, 40]));
     let mut source = Source::new(4);
     let (x, dy, gain) = (source.floats(rows * n), source.floats(rows * n), source.floats(n));
     let (h, means, deviations) = normalize(&x, n);
@@ -90,7 +90,7 @@ fn the_gradient_of_layernorm() {
 }
 
 #[test]
-fn activations_are_those_of_f64() {
+pub(crate) fn activations_are_those_of_f64() {
     let n = 100;
     let mut source = Source::new(5);
     let x: Vec<f32> = source.floats(n).iter().map(|x| 6.0 * x).collect();
@@ -109,7 +109,7 @@ fn activations_are_those_of_f64() {
 }
 
 #[test]
-fn pairs_of_f16_are_computed_apart() {
+pub(crate) fn pairs_of_f16_are_computed_apart() {
     // 2, -3; 0.5, NaN; -0, 1 as pairs, upper half first, times 2 plus 1.
     let x = [0x4000_c200u32, 0x3800_7e00, 0x8000_3c00];
     let kernel = Kernel::new("network", "relu_f16x2").grid(1, 1).block(32, 1);
@@ -119,8 +119,8 @@ fn pairs_of_f16_are_computed_apart() {
 }
 
 #[test]
-fn rotary_embedding_turns_pairs_by_position() {
-    let (positions, heads, half) = (6, 2, 16);
+pub(crate) fn rotary_embedding_turns_pairs_by_position() {
+    let (positions, heads, half) = vary([(40, 2, 16), (300, 1, 4), (7, 3, 31)]);
     let q = Source::new(6).floats(positions * heads * 2 * half);
     let kernel = Kernel::new("network", "rope").grid(positions, heads).block(32, 1);
     let kernel = kernel.in_out(&q).scalar(heads as i32).scalar(half as i32).scalar(10_000f32);
@@ -138,8 +138,8 @@ fn rotary_embedding_turns_pairs_by_position() {
 }
 
 #[test]
-fn cross_entropy_and_its_gradient() {
-    let (rows, n) = (4, 70);
+pub(crate) fn cross_entropy_and_its_gradient() {
+    let (rows, n) = (4, vary([70, 32, 260]));
     let mut source = Source::new(7);
     let x: Vec<f32> = source.floats(rows * n).iter().map(|x| 5.0 * x).collect();
     let targets = source.integers(rows, n as u64);
@@ -154,8 +154,8 @@ fn cross_entropy_and_its_gradient() {
 }
 
 #[test]
-fn embeddings_of_tokens_and_positions_are_added() {
-    let (t, width, n, words) = (5, 12, 10, 8);
+pub(crate) fn embeddings_of_tokens_and_positions_are_added() {
+    let (t, width, n, words) = (vary([5, 3, 7]), vary([12, 8, 4]), 10, 8);
     let mut source = Source::new(8);
     let (table, positions) = (source.floats(words * width), source.floats(t * width));
     let tokens = source.integers(n, words as u64);
@@ -169,8 +169,8 @@ fn embeddings_of_tokens_and_positions_are_added() {
 }
 
 #[test]
-fn rows_are_quantized_by_their_largest_entry() {
-    let (rows, n) = (3, 50);
+pub(crate) fn rows_are_quantized_by_their_largest_entry() {
+    let (rows, n) = (3, vary([50, 128, 290]));
     let x = Source::new(9).floats(rows * n);
     let kernel = Kernel::new("network", "quantize_rows").grid(rows, 1).block(32, 1);
     let kernel = kernel.input(&x).output::<i8>(rows * n).output::<f32>(rows).scalar(n as i32);

@@ -1,10 +1,10 @@
 //! `corpus/src/physics.cu`
 
-use crate::{Kernel, Source, assert_close};
+use crate::{Kernel, Source, assert_close, vary};
 
 #[test]
-fn jacobi_averages_neighbours_and_keeps_borders() {
-    let (m, n) = (23, 37);
+pub(crate) fn jacobi_averages_neighbours_and_keeps_borders() {
+    let (m, n) = vary([(23, 37), (32, 48), (17, 3)]);
     let x = Source::new(1).floats(m * n);
     let kernel = Kernel::new("physics", "jacobi").grid(3, 2).block(16, 16);
     let kernel = kernel.input(&x).output::<f32>(m * n).scalar(m as i32).scalar(n as i32);
@@ -21,8 +21,8 @@ fn jacobi_averages_neighbours_and_keeps_borders() {
 }
 
 #[test]
-fn a_stencil_walks_along_the_third_dimension() {
-    let (nx, ny, nz) = (12, 9, 7);
+pub(crate) fn a_stencil_walks_along_the_third_dimension() {
+    let (nx, ny, nz) = (12, 9, vary([7, 16, 4]));
     let x: Vec<f64> = Source::new(2).floats(nx * ny * nz).iter().map(|x| *x as f64).collect();
     let kernel = Kernel::new("physics", "stencil3d").grid(2, 2).block(8, 8);
     let kernel = kernel.input(&x).in_out(&vec![0f64; nx * ny * nz]);
@@ -43,8 +43,8 @@ fn a_stencil_walks_along_the_third_dimension() {
 }
 
 #[test]
-fn a_convolution_reads_its_weights_from_constant_memory() {
-    let n = 300;
+pub(crate) fn a_convolution_reads_its_weights_from_constant_memory() {
+    let n = vary([300, 384, 100]);
     let mut source = Source::new(3);
     let (x, weights) = (source.floats(n), source.floats(9));
     let kernel = Kernel::new("physics", "convolve").grid(3, 1).block(128, 1);
@@ -57,8 +57,8 @@ fn a_convolution_reads_its_weights_from_constant_memory() {
 }
 
 #[test]
-fn life_wraps_around() {
-    let (m, n) = (19, 30);
+pub(crate) fn life_wraps_around() {
+    let (m, n) = vary([(19, 30), (24, 32), (3, 17)]);
     let x: Vec<u8> = Source::new(4).words(m * n).iter().map(|x| (x % 3 == 0) as u8).collect();
     let kernel = Kernel::new("physics", "life").grid(2, 3).block(16, 8);
     let kernel = kernel.input(&x).output::<u8>(m * n).scalar(m as i32).scalar(n as i32);
@@ -72,7 +72,7 @@ fn life_wraps_around() {
 }
 
 #[test]
-fn bodies_attract_each_other() {
+pub(crate) fn bodies_attract_each_other() {
     let n = 128;
     let x = Source::new(5).floats(4 * n);
     let kernel = Kernel::new("physics", "bodies").grid(2, 1).block(64, 1);
@@ -91,7 +91,7 @@ fn bodies_attract_each_other() {
 }
 
 #[test]
-fn a_fast_transform_is_the_slow_ones() {
+pub(crate) fn a_fast_transform_is_the_slow_ones() {
     let x = Source::new(6).floats(2 * 256 * 2);
     let kernel = Kernel::new("physics", "fft256").grid(2, 1).block(128, 1);
     let out = kernel.in_out(&x).run().get::<f32>(0);
@@ -108,10 +108,10 @@ fn a_fast_transform_is_the_slow_ones() {
 }
 
 #[test]
-fn large_angles_are_reduced_through_local_memory() {
-    let mut x = Source::new(7).floats(64);
+pub(crate) fn large_angles_are_reduced_through_local_memory() {
+    let mut x = Source::new(7).floats(320);
     x.iter_mut().enumerate().for_each(|(i, x)| *x *= 10f32.powi(i as i32 % 7));
-    let kernel = Kernel::new("physics", "waves").grid(1, 1).block(64, 1);
-    let out = kernel.input(&x).output::<f32>(64).scalar(64i32).run().get::<f32>(0);
+    let kernel = Kernel::new("physics", "waves").grid(5, 1).block(64, 1);
+    let out = kernel.input(&x).output::<f32>(320).scalar(320i32).run().get::<f32>(0);
     assert_close(&out, x.iter().map(|x| (*x as f64).sin() + ((3.0 * x) as f64).cos()), 1e-6);
 }

@@ -1,10 +1,10 @@
 //! `corpus/src/scan.cu`
 
-use crate::{Kernel, Source, assert_close};
+use crate::{Kernel, Source, assert_close, vary};
 
 #[test]
-fn doubling_gives_inclusive_sums_of_a_block() {
-    let x = Source::new(1).integers(512, 50);
+pub(crate) fn doubling_gives_inclusive_sums_of_a_block() {
+    let x = Source::new(1).integers(512, 100_000);
     let kernel = Kernel::new("scan", "scan_doubling").grid(2, 1).block(256, 1);
     let out = kernel.input(&x).output::<i32>(512).run().get::<i32>(0);
     let sums = |part: &[i32]| {
@@ -20,7 +20,7 @@ fn doubling_gives_inclusive_sums_of_a_block() {
 }
 
 #[test]
-fn a_tree_gives_exclusive_sums_of_a_block() {
+pub(crate) fn a_tree_gives_exclusive_sums_of_a_block() {
     let x = Source::new(2).floats(512);
     let kernel = Kernel::new("scan", "scan_tree").grid(2, 1).block(128, 1);
     let out = kernel.input(&x).output::<f32>(512).run().get::<f32>(0);
@@ -37,11 +37,12 @@ fn a_tree_gives_exclusive_sums_of_a_block() {
 }
 
 #[test]
-fn looking_back_at_predecessors_scans_a_grid_in_one_pass() {
-    let x = Source::new(3).words(1900);
+pub(crate) fn looking_back_at_predecessors_scans_a_grid_in_one_pass() {
+    let n = vary([1900, 2048, 1800]);
+    let x = Source::new(3).words(n);
     let kernel = Kernel::new("scan", "scan_lookback").grid(8, 1).block(256, 1).any_order();
-    let kernel = kernel.symbol("next_block", &[0u32]).input(&x).output::<u32>(1900);
-    let out = kernel.in_out(&[0u64; 8]).scalar(1900i32).run().get::<u32>(0);
+    let kernel = kernel.symbol("next_block", &[0u32]).input(&x).output::<u32>(n);
+    let out = kernel.in_out(&[0u64; 8]).scalar(n as i32).run().get::<u32>(0);
     let mut sum = 0u32;
     assert_eq!(
         out,
@@ -55,7 +56,7 @@ fn looking_back_at_predecessors_scans_a_grid_in_one_pass() {
 }
 
 #[test]
-fn compaction_keeps_what_is_positive() {
+pub(crate) fn compaction_keeps_what_is_positive() {
     let x: Vec<i32> = Source::new(4).integers(500, 100).iter().map(|x| x - 50).collect();
     let kernel = Kernel::new("scan", "compact").grid(2, 1).block(256, 1).any_order();
     let out = kernel.input(&x).in_out(&[0; 500]).in_out(&[0]).scalar(500i32).run();

@@ -1,14 +1,8 @@
 //! `corpus/src/sgemm.cu`
 
-use crate::{Kernel, Source, assert_close};
+use crate::{Kernel, Source, vary};
 
-fn product(a: &[f32], b: &[f32], m: usize, n: usize, k: usize) -> impl Iterator<Item = f64> {
-    let entry = move |i: usize| {
-        (0..k).map(|p| a[i / n * k + p] as f64 * b[p * n + i % n] as f64).sum::<f64>()
-    };
-    (0..m * n).map(entry).collect::<Vec<_>>().into_iter()
-}
-
+/// Every entry is a chain of fused multiply-adds in order of k, exactly.
 fn multiply(entry: &'static str, sizes: [usize; 3], grid: [usize; 2], block: [usize; 2]) {
     let [m, n, k] = sizes;
     let mut source = Source::new(m as u64);
@@ -16,27 +10,31 @@ fn multiply(entry: &'static str, sizes: [usize; 3], grid: [usize; 2], block: [us
     let kernel = Kernel::new("sgemm", entry).grid(grid[0], grid[1]).block(block[0], block[1]);
     let kernel = kernel.input(&a).input(&b).output::<f32>(m * n);
     let kernel = kernel.scalar(m as i32).scalar(n as i32).scalar(k as i32);
-    assert_close(&kernel.run().get::<f32>(0), product(&a, &b, m, n, k), 1e-5);
+    for (at, found) in kernel.run().get::<f32>(0).into_iter().enumerate() {
+        let chain = (0..k).fold(0f32, |sum, p| a[at / n * k + p].mul_add(b[p * n + at % n], sum));
+        assert_eq!(found, chain, "({}, {})", at / n, at % n);
+    }
 }
 
 #[test]
-fn one_thread_an_entry() {
+pub(crate) fn one_thread_an_entry() {
     multiply("sgemm_entry", [19, 37, 23], [2, 3], [32, 8]);
+    multiply("sgemm_entry", [2, 260, 300], [9, 1], [32, 8]);
 }
 
 #[test]
-fn tiles_in_shared_memory_of_odd_sizes() {
-    multiply("sgemm_tiled", [33, 29, 41], [2, 3], [16, 16]);
+pub(crate) fn tiles_in_shared_memory_of_odd_sizes() {
+    multiply("sgemm_tiled", vary([[33, 29, 41], [48, 32, 64], [5, 3, 100]]), [2, 3], [16, 16]);
 }
 
 #[test]
-fn tiles_in_registers_from_two_buffers() {
-    multiply("sgemm_registers", [128, 64, 40], [1, 2], [256, 1]);
+pub(crate) fn tiles_in_registers_from_two_buffers() {
+    multiply("sgemm_registers", [128, 64, vary([40, 96, 8])], [1, 2], [256, 1]);
 }
 
 #[test]
-fn bytes_by_dp4a_are_exact() {
-    let (m, n, k) = (9, 13, 24);
+pub(crate) fn bytes_by_dp4a_are_exact() {
+    let (m, n, k) = (9, 13, vary([24, 100, 4]));
     let mut source = Source::new(8);
     let (a, b) = (source.words(m * k / 4), source.words(n * k / 4));
     let kernel = Kernel::new("sgemm", "igemm_dp4a").grid(2, 2).block(8, 8);
