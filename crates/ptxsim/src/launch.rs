@@ -61,6 +61,9 @@ pub struct Options {
     pub checks: Checks,
     /// Whether asynchronous work completes as late as it may; otherwise at random times.
     pub late: bool,
+    /// Whether `mbarrier.try_wait` may give up by chance before its phase has ended, as PTX allows: it finds kernels that do
+    /// not try again. Counters then depend on the seed.
+    pub give_up: bool,
     /// Most warp instructions that one cluster may execute.
     pub budget: u64,
     /// Host threads; 0 takes as many as the host has cores. Results and counters do not depend on it.
@@ -75,6 +78,7 @@ impl Default for Options {
             seed: 0,
             checks: Checks::all(),
             late: true,
+            give_up: false,
             budget: 2_000_000_000,
             threads: 0,
             resident: 256,

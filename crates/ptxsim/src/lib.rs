@@ -36,6 +36,37 @@
 //! # Ok::<(), ptxsim::Error>(())
 //! ```
 //!
+//! # What is found
+//! Each [`Finding`] names kernel, PTX and CUDA source line, block, warp and lanes, and for two that clash the other's as well.
+//!
+//! | kind | what |
+//! |---|---|
+//! | [`OutOfBounds`](Kind::OutOfBounds), [`Misaligned`](Kind::Misaligned), [`ReadOnly`](Kind::ReadOnly) | addresses outside of every allocation (the nearest is named) or window, of an exited block's shared memory, that are no multiple of the size, or that the launch does not let be written |
+//! | [`UninitializedMemory`](Kind::UninitializedMemory), [`UninitializedRegister`](Kind::UninitializedRegister) | use of bytes and registers that nothing wrote: global, shared and local memory, lane by lane |
+//! | [`Race`](Kind::Race) | accesses to a byte that nothing orders, within a warp too, by happens-before: barriers of warp, block and cluster, mbarriers, fences with strong accesses, and the waits of asynchronous copies, which know only what came before their instruction; a block that exits while others may still use its shared memory |
+//! | [`MissingProxyFence`](Kind::MissingProxyFence) | a bulk copy or `wgmma` that touches what ordinary instructions wrote with no `fence.proxy.async` between |
+//! | [`MissingInitFence`](Kind::MissingInitFence) | an mbarrier used by a bulk copy, or behind a relaxed barrier of the cluster, with no fence since its initialization |
+//! | [`Mbarrier`](Kind::Mbarrier), [`Barrier`](Kind::Barrier) | rules of these objects: counts, phases, plain accesses to a living mbarrier; lanes of a warp at different barriers |
+//! | [`InFlight`](Kind::InFlight), [`Abandoned`](Kind::Abandoned) | registers of a `wgmma` touched before it was waited for; copies and products that nobody waits for |
+//! | [`Deadlock`](Kind::Deadlock) | no warp can go on; what each one waits for, and how far that has come |
+//! | [`Budget`](Kind::Budget), [`Trap`](Kind::Trap), [`Undefined`](Kind::Undefined), [`Invalid`](Kind::Invalid) | endless loops, assertions, operands for which PTX defines nothing, descriptors and tensor maps that lead nowhere |
+//!
+//! Asynchronous work ends as late as it may ([`Options::late`]) or at random times, warps run in an order of
+//! [`Options::seed`], and waits may give up ([`Options::give_up`]). What happens-before tells does not depend on the
+//! schedule, as long as the schedule lets both accesses happen.
+//!
+//! # What cannot be judged
+//! - Weak memory beyond happens-before: every execution is sequentially consistent, so a program that is free of races here but
+//!   relies on an order of relaxed accesses that hardware does not keep passes. Scopes are told apart between block and device only,
+//!   on the side that releases.
+//! - An ordinary read before a bulk copy overwrites the bytes needs a barrier here, and no proxy fence, as in common practice.
+//! - Lanes that execute `fence.proxy.async` together are taken to cover each other's accesses.
+//! - Accesses past the end of one variable into the next of the same block's shared or local memory.
+//! - The last bits of approximate functions (`ex2.approx` and its kin) and of sums inside tensor cores, whose order hardware
+//!   does not tell; both stay within the bounds that PTX states.
+//! - Performance: counters are exact, and no time is made from them. Registers that `setmaxnreg` moves are not counted: it never waits.
+//! - Paths that no seed takes.
+//!
 //! A form of an instruction that is not executed exactly is refused by an error that names it; nothing is guessed. [`coverage`]
 //! lists what is executed and what is refused, instruction by instruction.
 //! The same seed gives the same execution, whatever the number of host threads.

@@ -207,6 +207,10 @@ impl Allocation {
     }
 }
 
+/// Contents of allocations: index, words, and which bytes were written.
+#[derive(Debug)]
+pub(crate) struct Image(Vec<(usize, Vec<u64>, Vec<u64>)>);
+
 /// The global memory of a device: what the host allocates, and the variables of modules.
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -310,6 +314,24 @@ impl Memory {
                 let Allocation { name, len, .. } = &self.allocations[k];
                 format!("no allocation: {bytes} bytes {side} {name} ({len} bytes), the nearest")
             }
+        }
+    }
+
+    /// The contents of the allocations that `of` names, to be put back.
+    pub(crate) fn image(&self, of: impl Fn(usize, &Allocation) -> bool) -> Image {
+        let copy = |list: &[AtomicU64]| list.iter().map(|word| word.load(Relaxed)).collect();
+        let chosen = self.allocations.iter().enumerate().filter(|(k, a)| of(*k, a));
+        Image(chosen.map(|(k, a)| (k, copy(&a.words), copy(&a.written))).collect())
+    }
+
+    /// Puts contents back.
+    pub(crate) fn restore(&self, image: &Image) {
+        let put = |to: &[AtomicU64], from: &[u64]| {
+            to.iter().zip(from).for_each(|(to, from)| to.store(*from, Relaxed));
+        };
+        for (k, words, written) in &image.0 {
+            put(&self.allocations[*k].words, words);
+            put(&self.allocations[*k].written, written);
         }
     }
 

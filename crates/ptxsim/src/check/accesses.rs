@@ -1,8 +1,8 @@
 //! Accesses, one after the other: each is compared with those before it, and remembered.
 
-use super::Checker;
 use super::clock::Party;
 use super::shadow::{Epoch, Shadow, Strength};
+use super::{Checker, Trace};
 use crate::error::Kind;
 use crate::exec::{Access, AccessKind, Order, Place, Proxy, Scope, access::Region, lanes};
 
@@ -193,15 +193,40 @@ impl Checker {
                 let (offset, len) = (access.offsets[lane], access.bytes);
                 self.footprint.note(index, offset, len, place.pc, kind.writes());
             }
+            if !self.watched.is_empty() {
+                self.trace(place, access, index);
+            }
         }
         if strong && self.acting.is_none() {
             for lane in lanes(access.lanes) {
                 let word = (number, access.offsets[lane] / 4);
-                let (reads, writes) = (kind != AccessKind::Write, kind.writes());
-                self.threads.strong(warp, lane, word, request.order, reads, writes);
+                self.threads.strong((warp, lane, warp / per_block), word, request);
             }
         }
         conflict
+    }
+}
+
+impl Checker {
+    #[cold]
+    fn trace(&mut self, place: Place, access: &Access, allocation: usize) {
+        for &(of, byte) in self.watched.iter().filter(|(of, _)| *of == allocation) {
+            let touches = |lane: &usize| {
+                let offset = access.offsets[*lane];
+                offset <= byte && byte < offset + access.bytes as u64
+            };
+            let bits = lanes(access.lanes).filter(touches).fold(0, |m, lane| m | 1 << lane);
+            if bits != 0 {
+                self.traces.push(Trace {
+                    byte: (of, byte),
+                    block: [place.block as u32, 0, 0],
+                    warp: place.warp as u32,
+                    lanes: bits,
+                    pc: place.pc,
+                    writes: access.request.kind.writes(),
+                });
+            }
+        }
     }
 }
 

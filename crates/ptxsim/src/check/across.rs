@@ -1,4 +1,7 @@
 //! Global memory of clusters that run by themselves: what each read and wrote, and where that overlaps.
+//!
+//! A footprint knows bytes and, page by page, instructions. Where two overlap, both clusters run once more from the memory
+//! that the launch began with, and tell which of their accesses touch the byte.
 
 use std::collections::HashMap;
 
@@ -13,7 +16,7 @@ type Bits = [u64; PAGE as usize / 64];
 
 /// What one cluster did to a page.
 #[derive(Debug)]
-pub(super) struct Page {
+struct Page {
     read: Bits,
     written: Bits,
     /// Instructions that did it; whether they wrote.
@@ -46,27 +49,48 @@ impl Footprint {
     }
 }
 
+/// An access of a cluster to a byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Trace {
+    /// The byte: allocation and offset.
+    pub byte: (usize, u64),
+    /// `%ctaid`, once it is known; the rank of the block before.
+    pub block: [u32; 3],
+    /// Its warp, and the lanes.
+    pub warp: u32,
+    pub lanes: u32,
+    /// The instruction, and whether it writes.
+    pub pc: u32,
+    pub writes: bool,
+}
+
+/// A byte that two clusters access, one of them to write.
+#[derive(Debug)]
+pub(crate) struct Clash {
+    /// The byte: allocation and offset.
+    pub byte: (usize, u64),
+    /// The later cluster by number, then the earlier one: index of its outcome, whether it writes, and an instruction that
+    /// touches the page in this way.
+    pub sides: [(usize, bool, u32); 2],
+    /// On how many pages the same instructions clash.
+    pub count: u64,
+}
+
 /// Everything of the clusters before.
 struct Sum {
     read: Bits,
     written: Bits,
-    /// Cluster (index of its outcome) and what it did.
-    by: Vec<(usize, u32, bool)>,
 }
 
-/// Findings of overlaps, one for each pair of instructions.
-pub(super) fn overlaps(outcomes: &[Outcome], program: &Program, memory: &Memory) -> Vec<Finding> {
+/// Overlaps, one for each pair of instructions.
+pub(crate) fn clashes(outcomes: &[Outcome]) -> Vec<Clash> {
     let mut sums: HashMap<(usize, u64), Sum> = HashMap::new();
-    let mut found: Vec<(u32, u32, Finding)> = Vec::new();
+    let mut found: Vec<Clash> = Vec::new();
     for (index, outcome) in outcomes.iter().enumerate() {
         let mut pages: Vec<_> = outcome.footprint.pages.iter().collect();
         pages.sort_by_key(|(key, _)| **key);
         for (key, page) in pages {
-            let sum = sums.entry(*key).or_insert_with(|| Sum {
-                read: [0; 64],
-                written: [0; 64],
-                by: Vec::new(),
-            });
+            let sum = sums.entry(*key).or_insert(Sum { read: [0; 64], written: [0; 64] });
             let clash = (0..64).find_map(|k| {
                 let both = page.written[k] & (sum.read[k] | sum.written[k])
                     | page.read[k] & sum.written[k];
@@ -75,63 +99,61 @@ pub(super) fn overlaps(outcomes: &[Outcome], program: &Program, memory: &Memory)
             if let Some(byte) = clash {
                 let bit = |bits: &Bits| bits[byte / 64] >> (byte % 64) & 1 == 1;
                 let writes = bit(&page.written);
-                let other_wrote = bit(&sum.written) && (!writes || !bit(&sum.read));
-                let mine = page.by.iter().find(|(_, w)| *w == writes).map_or(0, |by| by.0);
-                let other = sum.by.iter().rev().find(|(_, _, w)| *w == other_wrote);
-                let (theirs, pc) = other.map_or((0, 0), |by| (by.0, by.1));
-                let info = &program.info[mine as usize];
-                let there = &program.info[pc as usize];
-                let verb = |w: bool| if w { "writes" } else { "reads" };
-                let block = outcomes[theirs].block;
-                let message = format!(
-                    "this block {} byte {} of {}, which block ({}, {}, {}) {} at PTX line {} (CUDA line {}), \
-                     and nothing orders blocks of one launch",
-                    verb(writes),
-                    key.1 * PAGE + byte as u64,
-                    memory.allocation(key.0).name,
-                    block[0],
-                    block[1],
-                    block[2],
-                    verb(other_wrote),
-                    there.line,
-                    there.location.line,
-                );
-                match found.iter_mut().find(|(a, b, _)| (*a, *b) == (mine, pc)) {
-                    Some((_, _, finding)) => finding.count += 1,
-                    None => found.push((
-                        mine,
-                        pc,
-                        Finding {
-                            kind: Kind::Race,
-                            message,
-                            kernel: program.entry.clone(),
-                            instruction: info.text.clone(),
-                            line: info.line,
-                            file: program
-                                .files
-                                .iter()
-                                .find(|(n, _)| *n == info.location.file)
-                                .map(|(_, name)| name.clone())
-                                .unwrap_or_default(),
-                            source_line: info.location.line,
-                            block: outcome.block,
-                            warp: 0,
-                            lanes: 0,
-                            count: 1,
-                        },
-                    )),
+                let wrote = bit(&sum.written) && (!writes || !bit(&sum.read));
+                let first = |page: &Page, writes: bool| {
+                    page.by.iter().find(|(_, w)| *w == writes).map_or(0, |by| by.0)
+                };
+                // Of the clusters before, the first whose own page has the byte.
+                let theirs = outcomes[..index].iter().enumerate().find_map(|(k, before)| {
+                    let page = before.footprint.pages.get(key)?;
+                    let has = bit(if wrote { &page.written } else { &page.read });
+                    has.then(|| (k, wrote, first(page, wrote)))
+                });
+                let theirs = theirs.expect("the sum is of the clusters before");
+                let sides = [(index, writes, first(page, writes)), theirs];
+                let instructions = |sides: &[(usize, bool, u32); 2]| sides.map(|side| side.2);
+                match found.iter_mut().find(|c| instructions(&c.sides) == instructions(&sides)) {
+                    Some(known) => known.count += 1,
+                    None => {
+                        let byte = (key.0, key.1 * PAGE + byte as u64);
+                        found.push(Clash { byte, sides, count: 1 });
+                    }
                 }
             }
             for k in 0..64 {
                 sum.read[k] |= page.read[k];
                 sum.written[k] |= page.written[k];
             }
-            for (pc, writes) in &page.by {
-                if !sum.by.iter().any(|(_, p, w)| (p, w) == (pc, writes)) {
-                    sum.by.push((index, *pc, *writes));
-                }
-            }
         }
     }
-    found.into_iter().map(|(_, _, finding)| finding).collect()
+    found
+}
+
+impl Clash {
+    /// The finding; `traces` are the accesses of both clusters to the byte, where they could be found again.
+    pub fn finding(
+        &self,
+        traces: [Option<Trace>; 2],
+        outcomes: &[Outcome],
+        program: &Program,
+        memory: &Memory,
+    ) -> Finding {
+        let side = |k: usize| {
+            let (index, writes, pc) = self.sides[k];
+            let (byte, block) = (self.byte, outcomes[index].block);
+            traces[k].unwrap_or(Trace { byte, block, warp: 0, lanes: 0, pc, writes })
+        };
+        let (mine, other) = (side(0), side(1));
+        let verb = if mine.writes { "writes" } else { "reads" };
+        let done = if other.writes { "written" } else { "read" };
+        let words = program.words(other.pc, other.block, other.warp, other.lanes);
+        let name = &memory.allocation(self.byte.0).name;
+        let message = format!(
+            "it {verb} byte {} of {name}, {done} by {words}, and nothing orders blocks of one launch",
+            self.byte.1
+        );
+        let finding = program.finding(mine.pc, Kind::Race, message);
+        let Trace { block, warp, lanes, .. } = mine;
+        Finding { block, warp, lanes, count: self.count, ..finding }
+    }
 }

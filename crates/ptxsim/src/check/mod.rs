@@ -18,13 +18,13 @@ use threads::Threads;
 use work::Deed;
 
 pub(crate) use accesses::Conflict;
+pub(crate) use across::{Clash, Trace, clashes};
 pub(crate) use clock::Party;
 pub(crate) use work::{Acting, Issued};
 
-use crate::error::{Fault, Finding, Kind};
+use crate::error::{Fault, Kind};
 use crate::exec::{Cluster, Place, Scope, Shape, lanes};
 use crate::launch::Options;
-use crate::memory::Memory;
 use crate::program::{Info, PSource, Program};
 
 /// What to look for. Bounds, alignment, deadlock and undefined use are always looked for.
@@ -113,6 +113,9 @@ pub(crate) struct Checker {
     /// By allocation.
     global: Vec<Shadow>,
     footprint: Footprint,
+    /// Bytes of global memory, and who of the machine touches them.
+    watched: Vec<(usize, u64)>,
+    traces: Vec<Trace>,
     block: [u32; 3],
     serial: u32,
     registers: Option<Registers>,
@@ -144,6 +147,8 @@ impl Checker {
             shared: Vec::new(),
             global: Vec::new(),
             footprint: Footprint::default(),
+            watched: Vec::new(),
+            traces: Vec::new(),
             block: [0; 3],
             serial: 0,
             registers: options.checks.registers.then(|| Registers::new(program)),
@@ -306,13 +311,18 @@ impl Checker {
         })
     }
 
-    /// The machine has ended; mistakes go to `findings`.
-    pub fn finish(self, _findings: &mut Vec<Finding>) -> Outcome {
+    /// From now on accesses to these bytes, by allocation and offset, are kept.
+    pub fn watch(&mut self, bytes: Vec<(usize, u64)>) {
+        self.watched = bytes;
+    }
+
+    /// What was kept, in order.
+    pub fn traces(self) -> Vec<Trace> {
+        self.traces
+    }
+
+    /// The machine has ended.
+    pub fn finish(self) -> Outcome {
         Outcome { footprint: self.footprint, block: self.block }
     }
-}
-
-/// Compares what independent clusters did: an overlap of one's writes with another's accesses is a race.
-pub(crate) fn merge(outcomes: Vec<Outcome>, program: &Program, memory: &Memory) -> Vec<Finding> {
-    across::overlaps(&outcomes, program, memory)
 }

@@ -1,9 +1,10 @@
 //! From conflicts to findings with the other party's place.
 
 use super::Conflict;
-use crate::error::Kind;
+use crate::error::{Finding, Kind};
 use crate::exec::access::Region;
 use crate::exec::{Access, AccessKind, Machine, Place, lanes};
+use crate::program::Program;
 
 impl Machine<'_> {
     /// Tells the checker of an access, and reports what it finds.
@@ -47,21 +48,11 @@ impl Machine<'_> {
 
     /// The other party of a conflict, in words.
     fn party(&self, conflict: &Conflict) -> String {
-        let there = &self.program.info[conflict.pc as usize];
         let warps = self.shape.block.iter().product::<u32>().div_ceil(32);
         let blocks: u32 = self.shape.cluster.iter().product();
         let number = conflict.warp / warps;
-        let [x, y, z] =
-            self.clusters[(number / blocks) as usize].blocks[(number % blocks) as usize].id;
-        let (warp, lanes) = (conflict.warp % warps, conflict.other_lanes);
-        let source = match there.location.line {
-            0 => String::new(),
-            line => format!("CUDA line {line}, "),
-        };
-        format!(
-            "block ({x}, {y}, {z}) warp {warp} lanes {lanes:#010x} at PTX line {} ({source}`{}`)",
-            there.line, there.text
-        )
+        let id = self.clusters[(number / blocks) as usize].blocks[(number % blocks) as usize].id;
+        self.program.words(conflict.pc, id, conflict.warp % warps, conflict.other_lanes)
     }
 
     /// Reports lanes of one instruction that write different values to one byte.
@@ -94,6 +85,40 @@ impl Machine<'_> {
                     return;
                 }
             }
+        }
+    }
+}
+
+impl Program {
+    /// Who executes an instruction, and where it is, in words.
+    pub(crate) fn words(&self, pc: u32, [x, y, z]: [u32; 3], warp: u32, lanes: u32) -> String {
+        let there = &self.info[pc as usize];
+        let source = match there.location.line {
+            0 => String::new(),
+            line => format!("CUDA line {line}, "),
+        };
+        format!(
+            "block ({x}, {y}, {z}) warp {warp} lanes {lanes:#010x} at PTX line {} ({source}`{}`)",
+            there.line, there.text
+        )
+    }
+
+    /// A finding at an instruction, of nobody yet.
+    pub(crate) fn finding(&self, pc: u32, kind: Kind, message: String) -> Finding {
+        let info = &self.info[pc as usize];
+        let file = self.files.iter().find(|(n, _)| *n == info.location.file);
+        Finding {
+            kind,
+            message,
+            kernel: self.entry.clone(),
+            instruction: info.text.clone(),
+            line: info.line,
+            file: file.map(|(_, name)| name.clone()).unwrap_or_default(),
+            source_line: info.location.line,
+            block: [0; 3],
+            warp: 0,
+            lanes: 0,
+            count: 1,
         }
     }
 }

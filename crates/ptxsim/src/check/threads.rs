@@ -11,7 +11,7 @@ use super::clock::{Clock, Party, Times, joined};
 use super::shadow::Epoch;
 use super::work::{Acting, Deed, Issued, Known, Own, ordered};
 use super::{Event, Object};
-use crate::exec::{Order, lanes};
+use crate::exec::{AccessKind, Order, Request, Scope, lanes};
 
 /// What a lane knows.
 #[derive(Debug, Clone, Default)]
@@ -20,8 +20,9 @@ struct Lane {
     known: Rc<Clock>,
     /// Of what generic accesses the asynchronous proxy sees.
     proxied: Rc<Clock>,
-    /// What it knew and had done at its last fence: strong writes after it pass that on.
-    fenced: Option<(Rc<Clock>, Own)>,
+    /// What it knew and had done at its last fence, and at its last fence that reaches other blocks: strong writes after it
+    /// pass that on.
+    fenced: [Option<(Rc<Clock>, Own)>; 2],
     /// What it knew at its last `fence.mbarrier_init`: arrivals after it pass on what that says of mbarriers.
     shown: Option<Rc<Clock>>,
     /// What strong reads brought that count from the next fence or barrier on.
@@ -62,8 +63,8 @@ type Key = (usize, usize, Object);
 pub(super) struct Threads {
     warps: Vec<Thirty2>,
     objects: HashMap<Key, Gathered>,
-    /// What strong writes left at words of memory, by region and word.
-    words: HashMap<(u64, u64), Rc<Clock>>,
+    /// What strong writes left at words of memory, by region and word, and for whom: a block by number, or all.
+    words: HashMap<(u64, u64, Option<u32>), Rc<Clock>>,
     /// Number of the latest work that was started.
     latest: u32,
 }
@@ -199,12 +200,15 @@ impl Threads {
                 self.arrive(key(place, object), warp, mask);
             }
             Event::Wait(object) => self.wait(key(place, object), warp, mask),
-            Event::Fence(_) => {
+            Event::Fence(scope) => {
                 self.acquire(warp, mask);
                 let state = &mut self.warps[warp as usize];
                 for lane in lanes(mask) {
                     let lane = &mut state.lanes[lane];
-                    lane.fenced = Some((lane.known.clone(), state.own.clone()));
+                    lane.fenced[0] = Some((lane.known.clone(), state.own.clone()));
+                    if scope != Scope::Block {
+                        lane.fenced[1] = lane.fenced[0].clone();
+                    }
                 }
                 state.own.time += 1;
             }
@@ -334,39 +338,47 @@ impl Threads {
     }
 
     /// A strong access of one lane to a word: what fences before it covered goes along, what others left there comes in.
+    /// `block` is the number of its block.
     pub fn strong(
         &mut self,
-        warp: u32,
-        lane: usize,
-        word: (u64, u64),
-        order: Order,
-        reads: bool,
-        writes: bool,
+        (warp, lane, block): (u32, usize, u32),
+        (region, word): (u64, u64),
+        request: &Request,
     ) {
-        if reads && let Some(left) = self.words.get(&word) {
-            let left = left.clone();
-            let state = &mut self.warps[warp as usize].lanes[lane];
-            state.pending = Some(match &state.pending {
-                Some(pending) => joined(pending, &left),
-                None => left,
-            });
-            if matches!(order, Order::Acquire | Order::AcquireRelease) {
-                self.acquire(warp, 1 << lane);
+        let (order, kind) = (request.order, request.kind);
+        let acquire = matches!(order, Order::Acquire | Order::AcquireRelease);
+        for reach in [None, Some(block)] {
+            if kind == AccessKind::Write {
+                break;
             }
+            let Some(left) = self.words.get(&(region, word, reach)) else { continue };
+            let pending = &mut self.warps[warp as usize].lanes[lane].pending;
+            *pending = Some(match &pending {
+                Some(pending) => joined(pending, left),
+                None => left.clone(),
+            });
+        }
+        if acquire {
+            self.acquire(warp, 1 << lane);
+        }
+        if !kind.writes() {
+            return;
         }
         let state = &mut self.warps[warp as usize];
         let release = matches!(order, Order::Release | Order::AcquireRelease);
-        let passed = match &state.lanes[lane].fenced {
-            _ if release => Some((state.lanes[lane].known.clone(), state.own.clone())),
-            fenced => fenced.clone(),
-        };
-        if writes && let Some((known, own)) = passed {
-            let left = self.words.entry(word).or_default();
-            let left = Rc::make_mut(left);
+        let now = release.then(|| (state.lanes[lane].known.clone(), state.own.clone()));
+        let far = now.clone().filter(|_| request.scope != Scope::Block);
+        let fenced = &state.lanes[lane].fenced;
+        for (reach, passed) in [
+            (Some(block), now.or_else(|| fenced[0].clone())),
+            (None, far.or_else(|| fenced[1].clone())),
+        ] {
+            let Some((known, own)) = passed else { continue };
+            let left = Rc::make_mut(self.words.entry((region, word, reach)).or_default());
             left.join(&known);
             own.tell(1 << lane, left);
-            state.own.time += release as u32;
         }
+        state.own.time += release as u32;
     }
 }
 

@@ -4,6 +4,7 @@
 //! threads take them one by one, each with a schedule of its own seed. Otherwise all resident clusters run
 //! interleaved on one host thread. Results, counters and findings are the same for any number of host threads.
 
+use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,11 +12,11 @@ use super::Machine;
 use super::machine::{Random, Shape};
 use super::start::Templates;
 use crate::ast::Init;
-use crate::check::{self, Checker};
+use crate::check::{self, Checker, Clash, Trace};
 use crate::count::Counter;
 use crate::error::{Error, Finding, Result};
 use crate::launch::{Launch, Options, Report};
-use crate::memory::{Memory, Pointer};
+use crate::memory::{Allocation, Image, Memory, Pointer};
 use crate::module::Module;
 use crate::program::Program;
 
@@ -47,10 +48,11 @@ pub fn run(
         options,
         templates: Templates::new(&program, &variables),
     };
+    let before = job.image();
     let clusters: u64 = (0..3).map(|k| (shape.grid[k] / shape.cluster[k]) as u64).product();
     let parts =
         if program.communicates { vec![job.together(clusters)] } else { job.apart(clusters) };
-    job.report(parts)
+    job.report(parts, before.as_ref())
 }
 
 /// What all host threads share.
@@ -100,9 +102,9 @@ impl<'a> Job<'a> {
 
     fn part(&self, mut machine: Machine, cluster: u64, next: impl FnMut() -> Option<u64>) -> Part {
         let end = machine.run(next);
-        let mut findings = machine.findings;
-        let outcome = machine.check.finish(&mut findings);
-        Part { cluster, end, findings, count: machine.count, output: machine.output, outcome }
+        let outcome = machine.check.finish();
+        let Machine { findings, count, output, .. } = machine;
+        Part { cluster, end, findings, count, output, outcome }
     }
 
     /// All clusters on one host thread, as many at a time as are resident.
@@ -147,10 +149,60 @@ impl<'a> Job<'a> {
         parts
     }
 
-    fn report(&self, parts: Vec<Part>) -> Result<Report> {
+    /// What the kernel may change, where races of independent clusters are looked for: to run some of them again.
+    fn image(&self) -> Option<Image> {
+        let apart = !self.program.communicates && self.shape.grid != self.shape.cluster;
+        let may = |k: usize, allocation: &Allocation| {
+            allocation.writable && self.may_write.is_none_or(|may| may[k])
+        };
+        (apart && self.options.checks.races).then(|| self.memory.image(may))
+    }
+
+    /// Runs clusters again that touch the same bytes, to tell who does.
+    fn locate(&self, outcomes: &[check::Outcome], numbers: &[u64], before: &Image) -> Vec<Finding> {
+        let clashes = check::clashes(outcomes);
+        if clashes.is_empty() {
+            return Vec::new();
+        }
+        let after = self.image();
+        let mut traces = HashMap::new();
+        for index in clashes.iter().flat_map(|clash| clash.sides.map(|side| side.0)) {
+            let bytes = || {
+                let own = clashes.iter().filter(|c| c.sides.iter().any(|side| side.0 == index));
+                own.map(|clash| clash.byte).collect()
+            };
+            traces.entry(index).or_insert_with(|| {
+                self.memory.restore(before);
+                self.trace(numbers[index], bytes())
+            });
+        }
+        after.iter().for_each(|after| self.memory.restore(after));
+        let finding = |clash: &Clash| {
+            let found = clash.sides.map(|(index, writes, _)| {
+                let same = |t: &&Trace| (t.byte, t.writes) == (clash.byte, writes);
+                traces[&index].iter().find(same).copied()
+            });
+            clash.finding(found, outcomes, self.program, self.memory)
+        };
+        clashes.iter().map(finding).collect()
+    }
+
+    /// The accesses of a cluster to bytes of global memory.
+    fn trace(&self, number: u64, bytes: Vec<(usize, u64)>) -> Vec<Trace> {
+        let mut machine = self.machine(number);
+        machine.check.watch(bytes);
+        machine.start(number);
+        // It ended well before; should it not do so now, what came until then counts.
+        let _ = machine.run(|| None);
+        let ids: Vec<[u32; 3]> = machine.clusters[0].blocks.iter().map(|block| block.id).collect();
+        let named = |trace: Trace| Trace { block: ids[trace.block[0] as usize], ..trace };
+        machine.check.traces().into_iter().map(named).collect()
+    }
+
+    fn report(&self, parts: Vec<Part>, before: Option<&Image>) -> Result<Report> {
         let mut report = Report::default();
         let mut count = Counter::new(self.program);
-        let mut outcomes = Vec::new();
+        let (mut outcomes, mut numbers) = (Vec::new(), Vec::new());
         for part in parts {
             if let Err(mut finding) = part.end {
                 finding.message += &note(&report.findings, &part.findings);
@@ -170,9 +222,12 @@ impl<'a> Job<'a> {
             count.merge(&part.count);
             report.output += &part.output;
             outcomes.push(part.outcome);
+            numbers.push(part.cluster);
+        }
+        if let Some(before) = before {
+            report.findings.extend(self.locate(&outcomes, &numbers, before));
         }
         report.counters = count.finish(self.program);
-        report.findings.extend(check::merge(outcomes, self.program, self.memory));
         Ok(report)
     }
 }
@@ -222,7 +277,11 @@ fn shape(program: &Program, launch: &Launch) -> Result<Shape> {
     if (0..3).any(|k| !grid[k].is_multiple_of(cluster[k])) {
         return error(format!("{name}: grid {grid:?} is no multiple of cluster {cluster:?}"));
     }
-    let dynamic = program.shared.next_multiple_of(program.shared_align);
+    // Without dynamic shared memory nothing lies behind the last variable.
+    let dynamic = match launch.shared {
+        0 => program.shared,
+        _ => program.shared.next_multiple_of(program.shared_align),
+    };
     let shared = dynamic.saturating_add(launch.shared);
     if shared > MOST_SHARED {
         return error(format!(

@@ -177,20 +177,11 @@ impl Machine<'_> {
 
     /// A fault with its place.
     pub fn finding(&self, place: Place, fault: Fault) -> Finding {
-        let info = &self.program.info[place.pc as usize];
-        let file = self.program.files.iter().find(|(n, _)| *n == info.location.file);
         Finding {
-            kind: fault.kind,
-            message: fault.message,
-            kernel: self.program.entry.clone(),
-            instruction: info.text.clone(),
-            line: info.line,
-            file: file.map(|(_, name)| name.clone()).unwrap_or_default(),
-            source_line: info.location.line,
             block: self.clusters[place.cluster].blocks[place.block].id,
             warp: place.warp as u32,
             lanes: fault.lanes,
-            count: 1,
+            ..self.program.finding(place.pc, fault.kind, fault.message)
         }
     }
 

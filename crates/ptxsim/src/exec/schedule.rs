@@ -8,7 +8,7 @@
 use super::{Cluster, Context, Flow, Group, Machine, Pending, Place, Wait, Warp};
 use crate::error::{Fault, Finding, Kind};
 use crate::family;
-use crate::program::PSource;
+use crate::program::{Op, PSource};
 
 /// Instructions that a warp executes before others run, where no seed says otherwise.
 const QUANTUM: u32 = 4000;
@@ -375,9 +375,29 @@ impl Machine<'_> {
             }
             self.clusters[cluster].blocks[block].warps[warp] = Some(waiting);
         }
-        let place = order.iter().find_map(|place| {
-            let warp =
-                self.clusters[place.cluster].blocks[place.block].warps[place.warp].as_ref()?;
+        let warps = || {
+            order.iter().filter_map(|place| {
+                let Place { cluster, block, warp, .. } = *place;
+                Some((place, self.clusters[cluster].blocks[block].warps[warp].as_ref()?))
+            })
+        };
+        // Lanes of one warp that wait for each other at barriers in different places never meet.
+        let apart = warps().find_map(|(place, warp)| {
+            let split = |group: &&Group| {
+                let barrier = matches!(
+                    self.program.code[group.pc as usize].op,
+                    Op::Barrier(family::barrier::Op::Block(_)) | Op::Cluster(_)
+                );
+                barrier && matches!(group.wait, Some(Wait::Converge(_)))
+            };
+            let group = warp.groups.iter().find(split).filter(|_| warp.groups.len() > 1)?;
+            Some((Place { pc: group.pc, ..*place }, group.lanes))
+        });
+        if let Some((place, lanes)) = apart {
+            let message = format!("some lanes of the warp do not come to this barrier: {message}");
+            return self.blame(place, Fault::new(Kind::Barrier, message).lanes(lanes));
+        }
+        let place = warps().find_map(|(place, warp)| {
             warp.groups.first().map(|g| (Place { pc: g.pc, ..*place }, g.lanes))
         });
         let (place, lanes) = place.unwrap_or((order[0], 0));

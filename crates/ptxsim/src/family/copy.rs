@@ -308,8 +308,12 @@ fn arrive(
 ) -> Result<(), Fault> {
     let targets = mbarrier::access(context, space, address, mask, AccessKind::Atomic)?;
     for lane in lanes(mask).filter(|_| more) {
+        let Target { rank, offset } = targets[lane];
         let object = mbarrier::find(context.machine, context.place, targets[lane])?;
-        object.pending += 1;
+        object.more().map_err(|what| {
+            let message = format!("mbarrier at {offset:#x} of block {rank}: {what}");
+            Fault::new(Kind::Mbarrier, message).lanes(1 << lane)
+        })?;
     }
     let state = &context.warp.state.copy;
     let all = state.groups.iter().flat_map(|group| &group.copies).chain(&state.open);

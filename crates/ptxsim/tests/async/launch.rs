@@ -1,6 +1,6 @@
 //! Kernels from a body of PTX, and their runs.
 
-use ptxsim::{Argument, Error, Finding, Kind, Launch, Memory, Module, Options, run};
+use ptxsim::{Argument, Counters, Error, Finding, Kind, Launch, Memory, Module, Options, run};
 
 /// A kernel `k` that reads at `%rd0` and writes at `%rd1`, with 1024 bytes `tile` and 64 bytes `bars` of shared memory.
 pub fn kernel(body: &str) -> String {
@@ -21,6 +21,8 @@ pub struct Ran {
     pub out: Vec<u8>,
     /// What was found.
     pub findings: Vec<Finding>,
+    /// What was executed.
+    pub counters: Counters,
 }
 
 impl Ran {
@@ -58,18 +60,21 @@ pub fn run_with(
         ..Launch::default()
     };
     let report = run(&module, &launch, &mut memory, options)?;
-    Ok(Ran { out: memory.read(to, out)?, findings: report.findings })
+    Ok(Ran { out: memory.read(to, out)?, findings: report.findings, counters: report.counters })
 }
 
-/// Runs `body` in one block, late and at random times, which must give the same without a finding.
+/// Runs `body` in one cluster, late and at random times, which must give and count the same without a finding. Where waits give
+/// up they are executed more often, which changes no result.
 pub fn right(body: &str, shape: [u32; 2], input: &[u8], out: usize) -> Ran {
     let mut first: Option<Ran> = None;
-    for seed in 0..4 {
-        let options = Options { seed, late: seed < 2, ..Options::default() };
+    for seed in 0..6 {
+        let give_up = seed > 3;
+        let options = Options { seed, late: seed % 2 == 0, give_up, ..Options::default() };
         let ran = run_with(body, shape, input, out, &options).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(ran.findings, [], "seed {seed}");
         if let Some(first) = &first {
             assert_eq!(first.out, ran.out, "seed {seed}");
+            assert!(give_up || first.counters == ran.counters, "counters at seed {seed}");
         }
         first.get_or_insert(ran);
     }

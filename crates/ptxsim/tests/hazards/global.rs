@@ -62,3 +62,10 @@ fn warps_of_a_block_share_global_memory_across_its_barriers() {
     let right = "st.global.u32 [%d1], %r0;\nbar.sync 0;\nld.global.u32 %r5, [%x+4];";
     needs(1, 64, right, "bar.sync 0;\n", Kind::Race);
 }
+
+#[test]
+fn a_fence_of_the_block_does_not_reach_other_blocks() {
+    assert_eq!(kinds(2, 1, &MESSAGE.replace("membar.gl", "membar.cta")), [Kind::Race]);
+    let near = MESSAGE.replace("membar.gl;\nst.volatile.global.u32", "st.release.cta.global.u32");
+    assert_eq!(kinds(2, 1, &near), [Kind::Race]);
+}

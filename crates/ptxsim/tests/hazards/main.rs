@@ -1,11 +1,14 @@
 //! Seeded mistakes, each beside a right twin that gives no finding.
 
 mod barriers;
+mod cluster;
 mod copies;
 mod global;
+mod memory;
 mod registers;
 mod seed;
 mod shared;
+mod waits;
 
 use ptxsim::{Argument, Error, Kind, Launch, Memory, Module, Options, run};
 

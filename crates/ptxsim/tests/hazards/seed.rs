@@ -30,6 +30,7 @@ pub fn at(text: &str, block: u32, warp: u32, lanes: u32) -> Blamed<'_> {
 fn text(body: &str) -> String {
     let mut text = String::from(
         ".version 8.6\n.target sm_90a\n.address_size 64\n.file 1 \"seeded.cu\"\n\
+         .const .align 4 .b32 fixed[2] = {1, 2};\n\
          .visible .entry k(.param .u64 p)\n{\n\
          .reg .b32 %r<64>; .reg .b64 %x, %d<20>; .reg .pred %p<9>; .reg .f32 %f<9>;\n\
          .shared .align 1024 .b8 tile[4096];\n.shared .align 8 .b8 bars[64];\n.local .align 8 .b8 own[64];\n\
@@ -44,7 +45,7 @@ fn text(body: &str) -> String {
 
 impl Seed<'_> {
     /// All findings under one schedule.
-    fn findings(&self, body: &str, seed: u64, late: bool) -> Vec<Finding> {
+    fn findings(&self, body: &str, (seed, late, give_up): Schedule) -> Vec<Finding> {
         let text = text(body);
         if let Ok(folder) = std::env::var("PTXSIM_SEEDS") {
             // For ptxas, which must take them all.
@@ -64,7 +65,7 @@ impl Seed<'_> {
             arguments: vec![Argument::from(x)],
             ..Launch::default()
         };
-        let options = Options { seed, late, budget: 200_000, ..Options::default() };
+        let options = Options { seed, late, give_up, budget: 200_000, ..Options::default() };
         match run(&module, &launch, &mut memory, &options) {
             Ok(report) => report.findings,
             Err(Error::Finding(finding)) => vec![*finding],
@@ -74,17 +75,30 @@ impl Seed<'_> {
 
     /// The kernel gives no finding under any schedule.
     pub fn holds(&self) {
-        for (seed, late) in schedules() {
-            let found = self.findings(self.right, seed, late);
-            assert_eq!(found, [], "seed {seed} late {late}: {}", self.right);
+        for schedule in schedules() {
+            let found = self.findings(self.right, schedule);
+            assert_eq!(found, [], "{schedule:?}: {}", self.right);
         }
+    }
+
+    /// The finding of `kind`, of a kernel that is wrong, under the plainest schedule.
+    pub fn finding(&self, kind: Kind) -> Finding {
+        let findings = self.findings(self.right, (0, true, false));
+        let found = findings.iter().find(|finding| finding.kind == kind);
+        found.unwrap_or_else(|| panic!("no {kind:?} in {findings:#?}")).clone()
+    }
+
+    /// The kinds of all findings of a kernel that is wrong only where waits give up.
+    pub fn kinds_in_a_hurry(&self) -> Vec<Kind> {
+        let schedules = (0..8).map(|seed| (seed, true, true));
+        schedules.flat_map(|s| self.findings(self.right, s)).map(|f| f.kind).collect()
     }
 
     /// The kinds of all findings under all schedules; each schedule gives some.
     pub fn kinds(&self) -> Vec<Kind> {
-        let found = |(seed, late)| {
-            let found = self.findings(self.right, seed, late);
-            assert_ne!(found, [], "seed {seed} late {late}: {}", self.right);
+        let found = |schedule| {
+            let found = self.findings(self.right, schedule);
+            assert_ne!(found, [], "{schedule:?}: {}", self.right);
             found
         };
         schedules().flat_map(found).map(|finding| finding.kind).collect()
@@ -97,27 +111,35 @@ impl Seed<'_> {
         let wrong = self.right.replacen(from, to, 1);
         assert_ne!(wrong, self.right, "`{from}` is part of it");
         let first = text("").lines().count() as u32 - 1;
-        for (seed, late) in schedules() {
-            let findings = self.findings(&wrong, seed, late);
+        for schedule in schedules() {
+            let findings = self.findings(&wrong, schedule);
             let told = |blamed: &Blamed| {
                 // Each line of the body is two of the text.
                 let (line, ptx) = (line(&wrong, blamed), |line: u32| first - 1 + 2 * line);
                 let mut others = places.iter().map(|other| self::line(&wrong, other));
-                findings.iter().any(|f| {
-                    (f.kind, f.line, f.source_line) == (kind, ptx(line), line)
-                        && (&*f.kernel, &*f.file) == ("k", "seeded.cu")
-                        && (f.block, f.warp) == ([blamed.block, 0, 0], blamed.warp)
-                        && (f.lanes != 0 && f.lanes & !blamed.lanes == 0 || blamed.lanes == 0)
-                        && (kind != Kind::Race && kind != Kind::MissingInitFence
-                            || places.len() == 1
-                            || others.any(|other| {
-                                f.message.contains(&format!("PTX line {}", ptx(other)))
-                            }))
-                })
+                // What ends the execution tells what was found before.
+                let before = format!(
+                    "before that: {kind:?} in k, PTX line {}, seeded.cu:{line}, block ({}, 0, 0) warp {} lanes",
+                    ptx(line),
+                    blamed.block,
+                    blamed.warp
+                );
+                findings.iter().any(|f| f.kind != kind && f.message.contains(&before))
+                    || findings.iter().any(|f| {
+                        (f.kind, f.line, f.source_line) == (kind, ptx(line), line)
+                            && (&*f.kernel, &*f.file) == ("k", "seeded.cu")
+                            && (f.block, f.warp) == ([blamed.block, 0, 0], blamed.warp)
+                            && (f.lanes != 0 && f.lanes & !blamed.lanes == 0 || blamed.lanes == 0)
+                            && (kind != Kind::Race && kind != Kind::MissingInitFence
+                                || places.len() == 1
+                                || others.any(|other| {
+                                    f.message.contains(&format!("PTX line {}", ptx(other)))
+                                }))
+                    })
             };
             assert!(
                 places.iter().any(told),
-                "seed {seed} late {late}: no {kind:?} at {places:?} in {findings:#?}\n{wrong}"
+                "{schedule:?}: no {kind:?} at {places:?} in {findings:#?}\n{wrong}"
             );
         }
     }
@@ -132,6 +154,11 @@ fn line(body: &str, blamed: &Blamed) -> u32 {
     found.unwrap_or_else(|| panic!("no line begins with `{}`: {body}", blamed.text)) as u32 + 1
 }
 
-fn schedules() -> impl Iterator<Item = (u64, bool)> {
-    [(0, true), (1, true), (2, true), (3, false), (4, false), (5, false)].into_iter()
+/// Seed, whether asynchronous work is late, and whether waits give up.
+type Schedule = (u64, bool, bool);
+
+fn schedules() -> impl Iterator<Item = Schedule> {
+    let patient = [(0, true), (1, true), (2, true), (3, false), (4, false), (5, false)];
+    let patient = patient.into_iter().map(|(seed, late)| (seed, late, false));
+    patient.chain([(6, true, true), (7, false, true)])
 }

@@ -27,6 +27,8 @@ struct Late {
 #[derive(Debug)]
 struct Group {
     lane: usize,
+    /// Ticket of the last of them.
+    latest: u32,
     items: Vec<Item>,
 }
 
@@ -37,6 +39,8 @@ pub(crate) struct WarpState {
     open: Vec<(usize, u64, u32)>,
     /// Groups that have not ended, oldest first.
     groups: Vec<Group>,
+    /// The latest store of each lane in a group that had ended when only its reads were waited for.
+    ended: Option<Box<[u32; 32]>>,
 }
 
 impl WarpState {
@@ -49,8 +53,9 @@ impl WarpState {
     pub fn commit(&mut self, mask: u32) {
         for lane in lanes(mask) {
             let own = self.open.extract_if(.., |(of, ..)| *of == lane);
-            let items = own.map(|(_, ticket, pc)| Item::Posted(ticket, pc)).collect();
-            self.groups.push(Group { lane, items });
+            let items: Vec<Item> = own.map(|(_, ticket, pc)| Item::Posted(ticket, pc)).collect();
+            let latest = items.last().map_or(0, |item| item.ticket() as u32);
+            self.groups.push(Group { lane, latest, items });
         }
     }
 }
@@ -65,9 +70,8 @@ pub(super) fn wait(left: usize, read: bool, context: &mut Context, mask: u32) ->
         if seen[group.lane] <= left {
             continue;
         }
+        until[group.lane] = until[group.lane].max(group.latest);
         for item in std::mem::take(&mut group.items) {
-            let latest = &mut until[group.lane];
-            *latest = item.ticket().max(*latest as u64) as u32;
             match advance(item, read, context) {
                 Ok(rest) => group.items.extend(rest),
                 Err(fault) => result = Err(fault),
@@ -76,6 +80,8 @@ pub(super) fn wait(left: usize, read: bool, context: &mut Context, mask: u32) ->
     }
     context.machine.check.waited(context.place, Party::Reads, mask, &until);
     if !read {
+        let ended = context.warp.state.bulk.ended.as_deref().unwrap_or(&[0; 32]);
+        let until = std::array::from_fn(|lane| until[lane].max(ended[lane]));
         context.machine.check.waited(context.place, Party::Writes, mask, &until);
     }
     // Groups whose reads alone have ended are still to be waited for.
@@ -83,7 +89,12 @@ pub(super) fn wait(left: usize, read: bool, context: &mut Context, mask: u32) ->
     groups.retain(|group| {
         let waited = mask >> group.lane & 1 == 1 && due[group.lane] > 0;
         due[group.lane] = due[group.lane].saturating_sub(waited as usize);
-        !waited || read && !group.items.is_empty()
+        let gone = waited && (!read || group.items.is_empty());
+        if gone && read {
+            let ended = context.warp.state.bulk.ended.get_or_insert_default();
+            ended[group.lane] = ended[group.lane].max(group.latest);
+        }
+        !gone
     });
     context.warp.state.bulk.groups = groups;
     result
@@ -147,7 +158,7 @@ pub(crate) fn end(machine: &mut Machine, cluster: usize) -> Result<(), (Place, F
             let (state, warp) = (&mut warp.state.bulk, warp.index);
             let place = |pc: u32| Place { cluster, block, warp, pc };
             left.extend(state.open.drain(..).map(|(lane, _, pc)| (place(pc), lane)));
-            for Group { lane, items } in state.groups.drain(..) {
+            for Group { lane, items, .. } in state.groups.drain(..) {
                 for item in items {
                     match item {
                         Item::Posted(_, pc) => left.push((place(pc), lane)),

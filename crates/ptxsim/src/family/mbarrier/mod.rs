@@ -1,7 +1,8 @@
 //! Barriers in shared memory: mbarrier (PTX ISA 9.7.13.15), but for `cp.async.mbarrier.arrive`, which copies own.
 //!
-//! A phase ends when as many arrivals and bytes have come as it waits for. `try_wait` waits as long as it takes: it never
-//! gives up, so that a phase that does not end shows as a deadlock. `test_wait` does not wait, but lets other warps run
+//! A phase ends when as many arrivals and bytes have come as it waits for. `try_wait` waits as long as it takes, so that a
+//! phase that does not end shows as a deadlock; with [`Options::give_up`](crate::Options::give_up) it gives up every other
+//! time, and whoever tries again comes to wait. `test_wait` does not wait, but lets other warps run
 //! where it says no. Of the bytes in shared memory only the object here is looked at.
 
 mod object;
@@ -327,13 +328,15 @@ fn execute_wait(op: &Waiting, context: &mut Context, mask: u32) -> Result<Flow, 
             context.machine.check.event(context.place, 1 << lane, event)?;
         }
     }
+    let machine = &mut *context.machine;
+    let patient = op.blocks && !(machine.options.give_up && machine.random.below(2) == 0);
     match blocked {
         // When all lanes wait for the same, nothing is left to find out behind the wait.
-        Some(wait) if op.blocks && alike && done == 0 => {
+        Some(wait) if patient && alike && done == 0 => {
             context.warp.registers.set_predicate(op.done, !0, mask);
             Ok(Flow::WaitThen(exec::Wait::Mbarrier(wait)))
         }
-        Some(wait) if op.blocks => Ok(Flow::Wait(exec::Wait::Mbarrier(wait))),
+        Some(wait) if patient => Ok(Flow::Wait(exec::Wait::Mbarrier(wait))),
         _ => {
             context.warp.registers.set_predicate(op.done, done, mask);
             Ok(if blocked.is_some() { Flow::Yield } else { Flow::Next })

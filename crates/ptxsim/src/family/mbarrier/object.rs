@@ -93,6 +93,15 @@ impl Object {
         Ok(())
     }
 
+    /// Lets the phase wait for one arrival more; the words say what is wrong with it.
+    pub fn more(&mut self) -> Result<(), String> {
+        if self.pending == MOST {
+            return Err(format!("more than {MOST} arrivals are waited for"));
+        }
+        self.pending += 1;
+        Ok(())
+    }
+
     /// What `mbarrier.arrive` gives back: the phase, and the arrivals that it waited for.
     pub fn state(&self) -> u64 {
         self.phase << 20 | self.pending as u64
@@ -245,6 +254,9 @@ mod tests {
         assert!(object.step(Step { arrivals: 2, ..ARRIVE }).unwrap_err().contains("2 arrivals"));
         let early = Step { no_complete: true, ..ARRIVE };
         assert!(object.step(early).unwrap_err().contains(".noComplete"));
+        let mut full = Object::new(MOST - 1);
+        full.more().unwrap();
+        assert!(full.more().unwrap_err().contains("1048575 arrivals"));
         let far = Step { bytes: 1 << 20, ..ARRIVE };
         assert!(Object::new(1).step(far).unwrap_err().contains("out of range"));
     }

@@ -1,0 +1,106 @@
+//! Addresses: out of bounds, misaligned, constant, and memory that nothing ever wrote.
+
+use ptxsim::Kind;
+
+use crate::seed::{Seed, at};
+
+const fn one_warp(right: &str) -> Seed<'_> {
+    Seed { shape: [1, 1, 32], right }
+}
+
+#[test]
+fn an_access_outside_names_the_nearest_allocation() {
+    let right = "add.u64 %d1, %x, 65528;\n@%p1 ld.global.v2.u32 {%r5, %r6}, [%d1];";
+    let seed = one_warp(right);
+    seed.finds("65528", "65536", Kind::OutOfBounds, &[at("ld.global", 0, 0, 1)]);
+    let beyond = right.replace("65528", "65536");
+    let finding = one_warp(&beyond).finding(Kind::OutOfBounds);
+    assert!(finding.message.contains("offset 65536 is outside x (65536 bytes)"), "{finding}");
+    // Far away, and nowhere at all.
+    let null = right.replace("add.u64 %d1, %x, 65528;", "mov.u64 %d1, 16;");
+    let finding = one_warp(&null).finding(Kind::OutOfBounds);
+    assert!(finding.message.contains("bytes before x (65536 bytes), the nearest"), "{finding}");
+}
+
+#[test]
+fn an_access_outside_shared_memory_is_told_with_its_lanes() {
+    let seed = one_warp("st.shared.u32 [%r4+3968], %r0;");
+    // The tile has 4096 bytes and the barriers 64 more: four lanes reach beyond both.
+    seed.finds("3968", "4048", Kind::OutOfBounds, &[at("st.shared.u32", 0, 0, 0xf << 28)]);
+}
+
+#[test]
+fn a_misaligned_access_is_told_with_its_lanes() {
+    let seed = one_warp("add.u32 %r5, %r4, 0;\nst.shared.u32 [%r5], %r0;");
+    let wrong = "setp.ge.u32 %p2, %r0, 30;\nadd.u32 %r5, %r4, 0;\n@%p2 add.u32 %r5, %r5, 2;";
+    seed.finds(
+        "add.u32 %r5, %r4, 0;",
+        wrong,
+        Kind::Misaligned,
+        &[at("st.shared.u32", 0, 0, 3 << 30)],
+    );
+}
+
+#[test]
+fn constants_are_not_written() {
+    let right = "mov.u64 %d1, fixed;\ncvta.const.u64 %d1, %d1;\n@%p1 ld.u32 %r5, [%d1];";
+    let places = [at("st.u32", 0, 0, 1)];
+    one_warp(right).finds("ld.u32 %r5, [%d1]", "st.u32 [%d1], 5", Kind::ReadOnly, &places);
+}
+
+#[test]
+fn memory_is_read_only_where_something_was_written() {
+    let right = "st.shared.u32 [%r4], %r0;\nld.shared.u32 %r5, [%r4];";
+    let places = [at("ld.shared.u32", 0, 0, !0)];
+    one_warp(right).finds("[%r4], %r0", "[%r4+128], %r0", Kind::UninitializedMemory, &places);
+}
+
+#[test]
+fn a_lane_reads_only_what_it_wrote_of_its_local_memory() {
+    let right = "mov.u32 %r5, own;\nst.local.u32 [%r5+4], %r0;\nld.local.u32 %r6, [%r5+4];";
+    let places = [at("ld.local.u32", 0, 0, !0)];
+    one_warp(right).finds(
+        "st.local.u32 [%r5+4]",
+        "st.local.u32 [%r5+8]",
+        Kind::UninitializedMemory,
+        &places,
+    );
+    // Written by some lanes only.
+    let places = [at("ld.local.u32", 0, 0, !1)];
+    one_warp(right).finds("st.local", "@%p1 st.local", Kind::UninitializedMemory, &places);
+}
+
+#[test]
+fn a_register_is_read_only_after_it_was_written() {
+    let right =
+        "setp.lt.u32 %p2, %r0, 8;\nmov.u32 %r5, 1;\n@%p2 mov.u32 %r5, 3;\nadd.u32 %r6, %r5, 1;";
+    let places = [at("add.u32 %r6", 0, 0, !0xff)];
+    one_warp(right).finds("mov.u32 %r5, 1;\n", "", Kind::UninitializedRegister, &places);
+}
+
+#[test]
+fn accumulators_are_read_only_after_their_product_was_waited_for() {
+    let right = "mov.u32 %r6, 0;
+shl.b32 %r5, %r0, 5;
+add.u32 %r5, %r5, %r1;
+st.shared.v4.u32 [%r5], {%r6, %r6, %r6, %r6};
+st.shared.v4.u32 [%r5+16], {%r6, %r6, %r6, %r6};
+fence.proxy.async.shared::cta;
+bar.sync 0;
+shr.u32 %r7, %r1, 4;
+cvt.u64.u32 %d1, %r7;
+or.b64 %d1, %d1, 34363932672;
+add.u64 %d2, %d1, 128;
+wgmma.fence.sync.aligned;
+wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%f0, %f1, %f2, %f3}, %d1, %d2, 0, 1, 1, 0, 0;
+wgmma.commit_group.sync.aligned;
+wgmma.wait_group.sync.aligned 0;
+add.f32 %f5, %f0, %f0;
+wgmma.wait_group.sync.aligned 0;";
+    let seed = Seed { shape: [1, 1, 128], right };
+    let places = [0, 1, 2, 3].map(|warp| at("add.f32", 0, warp, !0));
+    let wait = "wgmma.wait_group.sync.aligned 0;\nadd";
+    seed.finds(wait, "add", Kind::InFlight, &places);
+    let product = [0, 1, 2, 3].map(|warp| at("wgmma.mma_async", 0, warp, !0));
+    seed.finds("wgmma.fence.sync.aligned;\n", "", Kind::InFlight, &product);
+}
