@@ -1,10 +1,13 @@
 //! Accesses, one after the other: each is compared with those before it, and remembered.
 
+use std::cell::Cell;
+
 use super::clock::Party;
 use super::shadow::{Epoch, Shadow, Strength};
 use super::{Checker, Trace};
 use crate::error::Kind;
-use crate::exec::{Access, AccessKind, Order, Place, Proxy, Scope, access::Region, lanes};
+use crate::exec::access::{Pattern, Region};
+use crate::exec::{Access, AccessKind, Order, Place, Proxy, Scope, lanes};
 
 /// Two accesses that nothing orders, or that miss a fence between proxies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +34,33 @@ impl Conflict {
         if (self.kind, self.warp, self.pc) == (other.kind, other.warp, other.pc) {
             self.lanes |= other.lanes;
             self.other_lanes |= other.other_lanes;
+        }
+    }
+}
+
+/// Whose access it was, and when.
+type Doer = (Party, u32, u32, u32);
+
+/// What was found out during one access about others, which many words have in common.
+#[derive(Default)]
+struct Answers([[Cell<Option<(Doer, Option<bool>)>>; 4]; 2]);
+
+impl Answers {
+    /// What holds of an access whichever lanes made it: as it was found out, or as `find` finds out now.
+    #[inline(always)]
+    fn ask(&self, old: &Epoch, proxied: bool, find: impl FnOnce() -> Option<bool>) -> Option<bool> {
+        if old.time == 0 {
+            return Some(true);
+        }
+        let doer = (old.party, old.warp, old.mbarrier, old.time);
+        let slot = &self.0[proxied as usize][old.warp as usize % 4];
+        match slot.get() {
+            Some((known, answer)) if known == doer => answer,
+            _ => {
+                let answer = find();
+                slot.set(Some((doer, answer)));
+                answer
+            }
         }
     }
 }
@@ -99,6 +129,7 @@ impl Checker {
                 && (near || (old.strength, strength) == (Strength::Device, Strength::Device))
         };
         let mut conflict: Option<Conflict> = None;
+        let known = Answers::default();
         let mut rest = access.lanes;
         while rest != 0 {
             // Neighbours that access the same bytes go together.
@@ -129,9 +160,20 @@ impl Checker {
                 }
                 key = Some(at);
             }
-            let ordered = |old: &Epoch, proxied: bool| match acting {
-                Some(acting) => acting.issued.ordered(sees, old, proxied),
-                None => threads.ordered(warp, sees, old, proxied),
+            let ordered = |old: &Epoch, proxied: bool| {
+                let standing = || match acting {
+                    Some(acting) => acting.issued.standing(old, proxied),
+                    None => threads.standing(warp, old, proxied),
+                };
+                // Instructions that take mbarriers may learn while they go on.
+                let alike = request.proxy != Proxy::Barrier;
+                match alike.then(|| known.ask(old, proxied, standing)).flatten() {
+                    Some(known) => known,
+                    None => match acting {
+                        Some(acting) => acting.issued.ordered(sees, old, proxied),
+                        None => threads.ordered(warp, sees, old, proxied),
+                    },
+                }
             };
             // Lanes of this very instruction are compared by value, elsewhere.
             let before = |old: &Epoch| old.serial == new.serial || ordered(old, false) || meet(old);
@@ -189,9 +231,15 @@ impl Checker {
         if self.apart
             && let Region::Global(index) = access.region
         {
-            for lane in lanes(access.lanes) {
-                let (offset, len) = (access.offsets[lane], access.bytes);
+            let mut note = |offset: u64, len: u32| {
                 self.footprint.note(index, offset, len, place.pc, kind.writes());
+            };
+            match access.pattern {
+                Pattern::Row => note(access.first(), 32 * access.bytes),
+                Pattern::Same => note(access.first(), access.bytes),
+                Pattern::Any => {
+                    lanes(access.lanes).for_each(|lane| note(access.offsets[lane], access.bytes));
+                }
             }
             if !self.watched.is_empty() {
                 self.trace(place, access, index);

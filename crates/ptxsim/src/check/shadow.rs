@@ -56,13 +56,36 @@ pub(super) struct Cell {
     split: bool,
 }
 
+impl Cell {
+    /// Whether nothing tells it from another, of cells that have no further readers.
+    fn alike(&self, other: &Cell) -> bool {
+        self.write == other.write && self.read == other.read
+    }
+}
+
 /// Words of a page.
 const PAGE: usize = 256;
+/// Words of a unit, which has one history as long as it is accessed as a whole: that of its first word.
+const UNIT: usize = 4;
+
+/// Histories of a page.
+#[derive(Debug)]
+struct Page {
+    cells: Box<[Cell]>,
+    /// Units whose words have histories of their own, one bit each.
+    apart: u64,
+}
+
+impl Default for Page {
+    fn default() -> Page {
+        Page { cells: vec![Cell::default(); PAGE].into(), apart: 0 }
+    }
+}
 
 /// Histories of one region of memory.
 #[derive(Debug, Default)]
 pub(super) struct Shadow {
-    pages: Vec<Option<Box<[Cell]>>>,
+    pages: Vec<Option<Page>>,
     split: HashMap<u32, [Cell; 4]>,
     readers: Vec<Vec<Epoch>>,
     free: Vec<u32>,
@@ -83,10 +106,35 @@ impl Shadow {
             let word = (at / 4) as usize;
             let page = word / PAGE;
             if self.pages.len() <= page {
-                self.pages.resize(page + 1, None);
+                self.pages.resize_with(page + 1, || None);
             }
-            let cells = self.pages[page].get_or_insert_with(|| vec![Cell::default(); PAGE].into());
-            let cell = &mut cells[word % PAGE];
+            let Page { cells, apart } = self.pages[page].get_or_insert_default();
+            let unit = word % PAGE / UNIT;
+            let cells = &mut cells[unit * UNIT..][..UNIT];
+            if *apart >> unit & 1 == 0 {
+                if at.is_multiple_of(4 * UNIT as u64) && end - at >= 4 * UNIT as u64 {
+                    visit(&mut readers, &mut cells[0], at);
+                    at += 4 * UNIT as u64;
+                    continue;
+                }
+                *apart |= 1 << unit;
+                for k in 1..UNIT {
+                    cells[k] = Cell { more: readers.copy(cells[0].more), ..cells[0].clone() };
+                }
+            } else if at.is_multiple_of(4 * UNIT as u64)
+                && end - at >= 4 * UNIT as u64
+                && cells.iter().all(|cell| !cell.split)
+            {
+                for (k, cell) in cells.iter_mut().enumerate() {
+                    visit(&mut readers, cell, at + 4 * k as u64);
+                }
+                if cells.iter().all(|cell| cell.more == 0 && cell.alike(&cells[0])) {
+                    *apart &= !(1 << unit);
+                }
+                at += 4 * UNIT as u64;
+                continue;
+            }
+            let cell = &mut cells[word % UNIT];
             let next = (at / 4 * 4 + 4).min(end);
             if next - at == 4 && !cell.split {
                 visit(&mut readers, cell, at);
@@ -120,6 +168,15 @@ impl Readers<'_> {
         }
         let list = self.lists[more as usize - 1].clone();
         self.keep(list)
+    }
+
+    /// A new list with nothing in it.
+    fn open(&mut self) -> u32 {
+        match self.free.pop() {
+            // Lists are given back empty.
+            Some(index) => index + 1,
+            None => self.keep(Vec::new()),
+        }
     }
 
     fn keep(&mut self, list: Vec<Epoch>) -> u32 {
@@ -173,7 +230,7 @@ impl Readers<'_> {
             return;
         }
         if cell.more == 0 {
-            cell.more = self.keep(Vec::new());
+            cell.more = self.open();
         }
         let list = &mut self.lists[cell.more as usize - 1];
         if list.iter_mut().any(|e| absorb(e, &epoch)) {
@@ -239,5 +296,38 @@ mod tests {
         }
         shadow.each(0, 4, |readers, cell, _| readers.wrote(cell, epoch(0, 1, 8)));
         shadow.each(0, 4, |readers, cell, _| assert!(readers.conflict(cell, |_| false).is_none()));
+    }
+
+    #[test]
+    fn a_unit_of_16_bytes_has_one_history_until_a_part_of_it_is_accessed() {
+        let mut shadow = Shadow::default();
+        let visits = |shadow: &mut Shadow, offset: u64, len: u32| {
+            let mut seen = Vec::new();
+            shadow.each(offset, len, |_, cell, at| seen.push((at, cell.write.warp)));
+            seen
+        };
+        let write = |shadow: &mut Shadow, offset: u64, len: u32, warp: u32| {
+            shadow.each(offset, len, |readers, cell, _| readers.wrote(cell, epoch(warp, 1, 5)));
+        };
+        write(&mut shadow, 16, 32, 1);
+        assert_eq!(visits(&mut shadow, 16, 32), [(16, 1), (32, 1)]);
+        shadow.each(16, 16, |readers, cell, _| {
+            readers.read(cell, epoch(2, 1, 5), |_| false);
+            readers.read(cell, epoch(3, 1, 5), |_| false);
+        });
+        write(&mut shadow, 20, 4, 7);
+        assert_eq!(visits(&mut shadow, 16, 32), [(16, 1), (20, 7), (24, 1), (28, 1), (32, 1)]);
+        shadow.each(24, 4, |readers, cell, _| {
+            let late = |e: &Epoch| e.warp != 3;
+            assert_eq!(readers.conflict(cell, late).map(|e| e.warp), Some(3), "readers stay");
+        });
+        shadow.each(20, 4, |readers, cell, _| assert!(readers.conflict(cell, |_| false).is_none()));
+        assert_eq!(visits(&mut shadow, 18, 3), [(18, 1), (19, 1), (20, 7)], "bytes of two words");
+        write(&mut shadow, 16, 16, 9);
+        shadow.each(16, 16, |_, cell, _| assert_eq!(cell.write.warp, 9));
+        let mut words = Shadow::default();
+        write(&mut words, 4, 4, 1);
+        write(&mut words, 0, 16, 2);
+        assert_eq!(visits(&mut words, 0, 16), [(0, 2)], "what a write makes alike is whole again");
     }
 }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use super::clock::{Clock, Party, Times, joined};
 use super::shadow::Epoch;
-use super::work::{Acting, Deed, Issued, Known, Own, ordered};
+use super::work::{Acting, Deed, Issued, Known, Own, ordered, standing};
 use super::{Event, Object};
 use crate::exec::{AccessKind, Order, Request, Scope, lanes};
 
@@ -109,6 +109,18 @@ impl Threads {
             let lane = &state.lanes[lane];
             if proxied { &lane.proxied } else { &lane.known }
         })
+    }
+
+    /// [`standing`] of an access for the lanes of `warp`.
+    pub fn standing(&self, warp: u32, earlier: &Epoch, proxied: bool) -> Option<bool> {
+        let state = &self.warps[warp as usize];
+        let lane = &state.lanes[0];
+        let clock = if proxied { &lane.proxied } else { &lane.known };
+        if state.uniform[proxied as usize] {
+            standing(&state.own, clock, earlier, proxied)
+        } else {
+            None
+        }
     }
 
     /// The lanes in `mask` start the work with this number.

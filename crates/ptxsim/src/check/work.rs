@@ -81,6 +81,17 @@ pub(super) fn ordered<'c>(
     lanes(mask).all(|lane| missing(lane) & !(own & 1 << lane) == 0)
 }
 
+/// What holds of an access whichever lanes made it, for lanes that share a clock: that it happened before, that it did not, or
+/// nothing.
+#[inline]
+pub(super) fn standing(own: &Own, clock: &Clock, earlier: &Epoch, proxied: bool) -> Option<bool> {
+    match clock.missing(&Epoch { lanes: !0, ..*earlier }) {
+        0 => Some(true),
+        u32::MAX if proxied || own.lanes(earlier) == 0 => Some(false),
+        _ => None,
+    }
+}
+
 /// What lanes knew, and what the asynchronous proxy saw, when they started work.
 #[derive(Debug)]
 pub(super) enum Known {
@@ -116,6 +127,16 @@ impl Issued {
         match &self.known {
             Known::Same(_, proxied) => proxied,
             Known::Each(each) => &each[lane].1,
+        }
+    }
+
+    /// [`standing`] of an access for the work.
+    pub(super) fn standing(&self, earlier: &Epoch, proxied: bool) -> Option<bool> {
+        match &self.known {
+            Known::Same(known, seen) => {
+                standing(&self.own, if proxied { seen } else { known }, earlier, proxied)
+            }
+            Known::Each(_) => None,
         }
     }
 
