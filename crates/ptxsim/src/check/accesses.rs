@@ -41,9 +41,12 @@ impl Conflict {
 /// Whose access it was, and when.
 type Doer = (Party, u32, u32, u32);
 
+/// What was found out of one.
+type Answer = Option<(Doer, Option<bool>)>;
+
 /// What was found out during one access about others, which many words have in common.
 #[derive(Default)]
-struct Answers([[Cell<Option<(Doer, Option<bool>)>>; 4]; 2]);
+struct Answers([[Cell<Answer>; 4]; 2]);
 
 impl Answers {
     /// What holds of an access whichever lanes made it: as it was found out, or as `find` finds out now.

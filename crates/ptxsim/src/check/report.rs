@@ -9,6 +9,11 @@ use crate::program::Program;
 impl Machine<'_> {
     /// Tells the checker of an access, and reports what it finds.
     pub(crate) fn look(&mut self, place: Place, access: &Access) {
+        if let Region::Global(index) = access.region
+            && !self.may_change(index)
+        {
+            return;
+        }
         let Some(conflict) = self.check.access(place, access) else { return };
         let verb = match access.request.kind {
             AccessKind::Read => "reads",
@@ -53,6 +58,12 @@ impl Machine<'_> {
         let number = conflict.warp / warps;
         let id = self.clusters[(number / blocks) as usize].blocks[(number % blocks) as usize].id;
         self.program.words(conflict.pc, id, conflict.warp % warps, conflict.other_lanes)
+    }
+
+    /// Whether the launch may write an allocation; where it may not, there is nothing to race with.
+    #[inline]
+    fn may_change(&self, index: usize) -> bool {
+        self.memory.allocation(index).writable && self.may_write.is_none_or(|may| may[index])
     }
 
     /// Reports lanes of one instruction that write different values to one byte.

@@ -127,29 +127,29 @@ fn wavefronts(offsets: &[u64; 32], lanes: u32, bytes: u32) -> Need {
 /// One pass, of lanes that have up to `unit` bytes each: wavefronts, and those that as many distinct words take at best. What
 /// is aligned to its size takes all banks of a unit or none, so that units are counted as words are.
 fn pass_of(offsets: &[u64; 32], lanes: u32, unit: u64) -> (u64, u64) {
+    /// The end of a chain.
+    const END: u8 = u8::MAX;
     let (shift, columns) = (unit.trailing_zeros(), 128 / unit as usize);
-    // As long as no column of banks is asked for two different units, nothing needs to be sorted.
-    let (mut of_column, mut seen, mut conflict) = ([0; BANKS], 0u32, false);
-    let mut rest = lanes;
-    while rest != 0 {
-        let number = offsets[rest.trailing_zeros() as usize & 31] >> shift;
-        rest &= rest - 1;
+    // The distinct units, chained by the banks that they take.
+    let (mut numbers, mut next, mut count) = ([0; 32], [END; 32], 0u8);
+    let (mut chains, mut lengths, mut most) = ([END; BANKS], [0u8; BANKS], 0);
+    for lane in crate::exec::lanes(lanes) {
+        let number = offsets[lane] >> shift;
         let column = number as usize & (columns - 1);
-        conflict |= seen >> column & 1 == 1 && of_column[column] != number;
-        seen |= 1 << column;
-        of_column[column] = number;
+        let mut at = chains[column];
+        while at != END && numbers[at as usize & 31] != number {
+            at = next[at as usize & 31];
+        }
+        if at == END {
+            numbers[count as usize & 31] = number;
+            next[count as usize & 31] = chains[column];
+            chains[column] = count;
+            count += 1;
+            lengths[column] += 1;
+            most = lengths[column].max(most);
+        }
     }
-    if !conflict {
-        return (1, 1);
-    }
-    let (numbers, count) = distinct(offsets, lanes, |offset| offset >> shift);
-    let (mut asked, mut most) = ([0u8; BANKS], 0);
-    for number in &numbers[..count] {
-        let asked = &mut asked[*number as usize & (columns - 1)];
-        *asked += 1;
-        most = most.max(*asked);
-    }
-    (u64::from(most), (count as u64 * unit).div_ceil(128))
+    (u64::from(most), (u64::from(count) * unit).div_ceil(128))
 }
 
 /// Lanes that are served together: as many as 128 bytes are for.
