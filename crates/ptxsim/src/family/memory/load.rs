@@ -1,22 +1,21 @@
 //! ld, ldu and st, of one value or a vector.
 
 use super::modifiers::{hints, request};
-use crate::ast::Operand;
 use crate::error::{Fault, Result};
 use crate::exec::{AccessKind, Context, Order, Registers, Request};
 use crate::program::{Address, Lowering, R32, R64, Reg, Type};
 
-/// A load.
+/// A load or a store.
 #[derive(Debug)]
-pub(crate) struct Load {
+pub(crate) struct Access {
     request: Request,
     address: Address,
-    to: To,
+    fields: Fields,
 }
 
-/// What a load fills.
+/// The registers that a load fills or a store writes, the usual forms by themselves.
 #[derive(Debug)]
-enum To {
+enum Fields {
     B32(R32),
     B64(R64),
     V2(R32, R32),
@@ -30,105 +29,75 @@ enum To {
 struct Elements {
     ty: Type,
     registers: Vec<Reg>,
-    /// Bits of each register that a load fills: signed values are extended to all of them.
+    /// Bits of each register: a load extends signed values to all of them.
     bits: Vec<u32>,
 }
 
-/// A store.
-#[derive(Debug)]
-pub(crate) struct Store {
-    request: Request,
-    address: Address,
-    from: From,
-}
-
-/// What a store writes.
-#[derive(Debug)]
-enum From {
-    B32(R32),
-    B64(R64),
-    V2(R32, R32),
-    V4([R32; 4]),
-    W2(R64, R64),
-    Any(Box<Elements>),
-}
-
-fn vector(l: &mut Lowering) -> usize {
-    l.one_of(&[("v2", 2), ("v4", 4), ("v8", 8)]).unwrap_or(1)
-}
-
-fn elements<'a>(l: &Lowering, operand: &'a Operand, n: usize, ty: Type) -> Result<&'a [Operand]> {
-    let parts = match operand {
-        Operand::Vector(parts) => parts.as_slice(),
-        single => std::slice::from_ref(single),
-    };
-    if ty == Type::Pred || !matches!(n as u32 * ty.bytes(), 1 | 2 | 4 | 8 | 16 | 32) {
-        return Err(l.unsupported("its width"));
-    }
-    if parts.len() != n {
-        Err(l.unsupported(format!("{} registers for {n} elements", parts.len())))
-    } else {
-        Ok(parts)
+impl Elements {
+    /// Bytes of all of them.
+    fn bytes(&self) -> usize {
+        self.registers.len() * self.ty.bytes() as usize
     }
 }
 
 /// Resolves `ld` and `ldu`.
-pub(super) fn lower_load(l: &mut Lowering) -> Result<Load> {
+pub(super) fn lower_load(l: &mut Lowering) -> Result<Access> {
+    lower(l, AccessKind::Read)
+}
+
+/// Resolves `st`.
+pub(super) fn lower_store(l: &mut Lowering) -> Result<Access> {
+    lower(l, AccessKind::Write)
+}
+
+fn lower(l: &mut Lowering, kind: AccessKind) -> Result<Access> {
+    let store = kind == AccessKind::Write;
     let policy = hints(l);
-    let request = request(l, AccessKind::Read, Order::Weak)?;
-    let n = vector(l);
+    let request = request(l, kind, Order::Weak)?;
+    let n = l.one_of(&[("v2", 2), ("v4", 4), ("v8", 8)]).unwrap_or(1);
     let ty = l.ty()?;
-    let address = l.address(1)?;
+    let address = l.address(if store { 0 } else { 1 })?;
     if policy {
         l.source64(2, Type::B64)?;
     }
-    let operand = l.operand(0)?;
-    let parts = elements(l, operand, n, ty)?;
-    let registers = parts.iter().map(|part| l.write(part, ty)).collect::<Result<Vec<Reg>>>()?;
-    let to = match (ty.bits(), registers.as_slice()) {
-        (32, [Reg::R32(a)]) => To::B32(*a),
-        (64, [Reg::R64(a)]) => To::B64(*a),
-        (32, [Reg::R32(a), Reg::R32(b)]) => To::V2(*a, *b),
-        (32, [Reg::R32(a), Reg::R32(b), Reg::R32(c), Reg::R32(d)]) => To::V4([*a, *b, *c, *d]),
-        (64, [Reg::R64(a), Reg::R64(b)]) => To::W2(*a, *b),
+    let parts = l.vector(if store { 1 } else { 0 })?;
+    if ty == Type::Pred || !matches!(n as u32 * ty.bytes(), 1 | 2 | 4 | 8 | 16 | 32) {
+        return Err(l.unsupported("its width"));
+    }
+    if parts.len() != n {
+        return Err(l.unsupported(format!("{} registers for {n} elements", parts.len())));
+    }
+    let mut register = |part| if store { l.read(part, ty) } else { l.write(part, ty) };
+    let registers = parts.iter().map(&mut register).collect::<Result<Vec<Reg>>>()?;
+    let fields = match (ty.bits(), registers.as_slice()) {
+        (32, [Reg::R32(a)]) => Fields::B32(*a),
+        (64, [Reg::R64(a)]) => Fields::B64(*a),
+        (32, [Reg::R32(a), Reg::R32(b)]) => Fields::V2(*a, *b),
+        (32, [Reg::R32(a), Reg::R32(b), Reg::R32(c), Reg::R32(d)]) => Fields::V4([*a, *b, *c, *d]),
+        (64, [Reg::R64(a), Reg::R64(b)]) => Fields::W2(*a, *b),
         _ => {
             let bits: Vec<u32> = registers.iter().map(|r| l.register_bits(*r)).collect();
             if bits.iter().any(|b| *b < ty.bits()) {
                 return Err(l.unsupported("a register narrower than the type"));
             }
-            To::Any(Box::new(Elements { ty, registers, bits }))
+            Fields::Any(Box::new(Elements { ty, registers, bits }))
         }
     };
-    Ok(Load { request, address, to })
+    Ok(Access { request, address, fields })
 }
 
-/// Resolves `st`.
-pub(super) fn lower_store(l: &mut Lowering) -> Result<Store> {
-    let policy = hints(l);
-    let request = request(l, AccessKind::Write, Order::Weak)?;
-    let n = vector(l);
-    let ty = l.ty()?;
-    let address = l.address(0)?;
-    if policy {
-        l.source64(2, Type::B64)?;
-    }
-    let operand = l.operand(1)?;
-    let parts = elements(l, operand, n, ty)?;
-    let registers = parts.iter().map(|part| l.read(part, ty)).collect::<Result<Vec<Reg>>>()?;
-    let from = match (ty.bits(), registers.as_slice()) {
-        (32, [Reg::R32(a)]) => From::B32(*a),
-        (64, [Reg::R64(a)]) => From::B64(*a),
-        (32, [Reg::R32(a), Reg::R32(b)]) => From::V2(*a, *b),
-        (32, [Reg::R32(a), Reg::R32(b), Reg::R32(c), Reg::R32(d)]) => From::V4([*a, *b, *c, *d]),
-        (64, [Reg::R64(a), Reg::R64(b)]) => From::W2(*a, *b),
-        _ => {
-            if registers.iter().any(|r| l.register_bits(*r) < ty.bits()) {
-                return Err(l.unsupported("a register narrower than the type"));
-            }
-            From::Any(Box::new(Elements { ty, registers, bits: Vec::new() }))
+/// Calls a function of as many bytes as elements have.
+macro_rules! by_bytes {
+    ($elements:expr, $function:ident $arguments:tt) => {
+        match $elements.bytes() {
+            1 => $function::<1> $arguments,
+            2 => $function::<2> $arguments,
+            4 => $function::<4> $arguments,
+            8 => $function::<8> $arguments,
+            16 => $function::<16> $arguments,
+            _ => $function::<32> $arguments,
         }
     };
-    Ok(Store { request, address, from })
 }
 
 /// Part `k` of `P` bytes of what each lane has.
@@ -148,52 +117,44 @@ fn doubles<const N: usize>(lanes: &[[u8; N]; 32], k: usize) -> [u64; 32] {
 
 /// Executes a load.
 #[inline(always)]
-pub(super) fn load(op: &Load, context: &mut Context, mask: u32) -> Result<(), Fault> {
+pub(super) fn load(op: &Access, context: &mut Context, mask: u32) -> Result<(), Fault> {
     let addresses = context.warp.registers.addresses(&op.address);
-    match &op.to {
-        To::B32(d) => {
+    match &op.fields {
+        Fields::B32(d) => {
             let lanes = context.read::<4>(&op.request, &addresses, mask)?;
             context.warp.registers.set32(*d, words(&lanes, 0), mask);
         }
-        To::B64(d) => {
+        Fields::B64(d) => {
             let lanes = context.read::<8>(&op.request, &addresses, mask)?;
             context.warp.registers.set64(*d, doubles(&lanes, 0), mask);
         }
-        To::V2(a, b) => {
+        Fields::V2(a, b) => {
             let lanes = context.read::<8>(&op.request, &addresses, mask)?;
             for (k, d) in [a, b].into_iter().enumerate() {
                 context.warp.registers.set32(*d, words(&lanes, k), mask);
             }
         }
-        To::V4(d) => {
+        Fields::V4(d) => {
             let lanes = context.read::<16>(&op.request, &addresses, mask)?;
             for (k, d) in d.iter().enumerate() {
                 context.warp.registers.set32(*d, words(&lanes, k), mask);
             }
         }
-        To::W2(a, b) => {
+        Fields::W2(a, b) => {
             let lanes = context.read::<16>(&op.request, &addresses, mask)?;
             for (k, d) in [a, b].into_iter().enumerate() {
                 context.warp.registers.set64(*d, doubles(&lanes, k), mask);
             }
         }
-        To::Any(elements) => {
-            let registers = elements.registers.len() as u32 * elements.ty.bytes();
-            match registers {
-                1 => load_any::<1>(op, elements, context, &addresses, mask)?,
-                2 => load_any::<2>(op, elements, context, &addresses, mask)?,
-                4 => load_any::<4>(op, elements, context, &addresses, mask)?,
-                8 => load_any::<8>(op, elements, context, &addresses, mask)?,
-                16 => load_any::<16>(op, elements, context, &addresses, mask)?,
-                _ => load_any::<32>(op, elements, context, &addresses, mask)?,
-            }
+        Fields::Any(elements) => {
+            by_bytes!(elements, load_any(op, elements, context, &addresses, mask))?;
         }
     }
     Ok(())
 }
 
 fn load_any<const N: usize>(
-    op: &Load,
+    op: &Access,
     elements: &Elements,
     context: &mut Context,
     addresses: &[u64; 32],
@@ -245,40 +206,35 @@ pub(super) fn get(registers: &Registers, reg: Reg, lane: usize) -> u128 {
 
 /// Executes a store.
 #[inline(always)]
-pub(super) fn store(op: &Store, context: &mut Context, mask: u32) -> Result<(), Fault> {
+pub(super) fn store(op: &Access, context: &mut Context, mask: u32) -> Result<(), Fault> {
     let registers = &context.warp.registers;
     let addresses = registers.addresses(&op.address);
-    match &op.from {
-        From::B32(a) => {
+    match &op.fields {
+        Fields::B32(a) => {
             let values = registers.get32(*a).map(u32::to_le_bytes);
             context.write(&op.request, &addresses, mask, &values)
         }
-        From::B64(a) => {
+        Fields::B64(a) => {
             let values = registers.get64(*a).map(u64::to_le_bytes);
             context.write(&op.request, &addresses, mask, &values)
         }
-        From::V2(a, b) => {
+        Fields::V2(a, b) => {
             let parts = [registers.get32(*a), registers.get32(*b)];
             context.write(&op.request, &addresses, mask, &join::<2, 8>(parts))
         }
-        From::V4(a) => {
+        Fields::V4(a) => {
             let parts = a.map(|a| registers.get32(a));
             context.write(&op.request, &addresses, mask, &join::<4, 16>(parts))
         }
-        From::W2(a, b) => {
+        Fields::W2(a, b) => {
             let (a, b) = (registers.get64(*a), registers.get64(*b));
             let values =
                 std::array::from_fn(|k| ((b[k] as u128) << 64 | a[k] as u128).to_le_bytes());
             context.write::<16>(&op.request, &addresses, mask, &values)
         }
-        From::Any(elements) => match elements.registers.len() as u32 * elements.ty.bytes() {
-            1 => store_any::<1>(op, elements, context, &addresses, mask),
-            2 => store_any::<2>(op, elements, context, &addresses, mask),
-            4 => store_any::<4>(op, elements, context, &addresses, mask),
-            8 => store_any::<8>(op, elements, context, &addresses, mask),
-            16 => store_any::<16>(op, elements, context, &addresses, mask),
-            _ => store_any::<32>(op, elements, context, &addresses, mask),
-        },
+        Fields::Any(elements) => {
+            by_bytes!(elements, store_any(op, elements, context, &addresses, mask))
+        }
     }
 }
 
@@ -294,7 +250,7 @@ fn join<const P: usize, const N: usize>(parts: [&[u32; 32]; P]) -> [[u8; N]; 32]
 }
 
 fn store_any<const N: usize>(
-    op: &Store,
+    op: &Access,
     elements: &Elements,
     context: &mut Context,
     addresses: &[u64; 32],

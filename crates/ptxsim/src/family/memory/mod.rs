@@ -16,8 +16,8 @@ pub(crate) use reduction::{Reduction, What};
 /// A resolved instruction.
 #[derive(Debug)]
 pub(crate) enum Op {
-    Load(load::Load),
-    Store(load::Store),
+    Load(load::Access),
+    Store(load::Access),
     Atomic(Box<atomic::Op>),
     Space(spaces::Op),
 }

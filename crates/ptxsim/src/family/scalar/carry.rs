@@ -67,46 +67,33 @@ impl Op {
         let Rows { d, a, b, c, .. } = self.rows;
         let flags = if self.takes { registers.carry } else { 0 };
         let mut given = 0;
-        if self.wide {
-            let [a, b, c] = [a, b, c].map(|r| *registers.get64(R64(r)));
-            let out = std::array::from_fn(|k| {
-                let product = a[k] as u128 * b[k] as u128;
-                let signed = (a[k] as i64 as i128 * b[k] as i64 as i128) as u128;
-                let (x, y) = match self.kind {
-                    Kind::Add | Kind::Sub => (a[k], b[k]),
-                    Kind::MadLo => (product as u64, c[k]),
-                    Kind::MadHiU => ((product >> 64) as u64, c[k]),
-                    Kind::MadHiS => ((signed >> 64) as u64, c[k]),
-                };
-                let flag = flags >> k & 1 == 1;
-                let (value, flag) = match self.kind {
-                    Kind::Sub => x.borrowing_sub(y, flag),
-                    _ => x.carrying_add(y, flag),
-                };
-                given |= (flag as u32) << k;
-                value
-            });
-            registers.set64(R64(d), out, mask);
-        } else {
-            let [a, b, c] = [a, b, c].map(|r| *registers.get32(R32(r)));
-            let out = std::array::from_fn(|k| {
-                let product = a[k] as u64 * b[k] as u64;
-                let signed = (a[k] as i32 as i64 * b[k] as i32 as i64) as u64;
-                let (x, y) = match self.kind {
-                    Kind::Add | Kind::Sub => (a[k], b[k]),
-                    Kind::MadLo => (product as u32, c[k]),
-                    Kind::MadHiU => ((product >> 32) as u32, c[k]),
-                    Kind::MadHiS => ((signed >> 32) as u32, c[k]),
-                };
-                let flag = flags >> k & 1 == 1;
-                let (value, flag) = match self.kind {
-                    Kind::Sub => x.borrowing_sub(y, flag),
-                    _ => x.carrying_add(y, flag),
-                };
-                given |= (flag as u32) << k;
-                value
-            });
-            registers.set32(R32(d), out, mask);
+        /// The operation on words `$word`, whose products are `$double`; the same with signs.
+        macro_rules! chain {
+            ($get:ident $set:ident $row:ident $word:ty, $double:ty, $signed:ty, $long:ty) => {{
+                let [a, b, c] = [a, b, c].map(|r| *registers.$get($row(r)));
+                let out = std::array::from_fn(|k| {
+                    let product = a[k] as $double * b[k] as $double;
+                    let signed = a[k] as $signed as $long * b[k] as $signed as $long;
+                    let (x, y) = match self.kind {
+                        Kind::Add | Kind::Sub => (a[k], b[k]),
+                        Kind::MadLo => (product as $word, c[k]),
+                        Kind::MadHiU => ((product >> <$word>::BITS) as $word, c[k]),
+                        Kind::MadHiS => ((signed >> <$word>::BITS) as $word, c[k]),
+                    };
+                    let flag = flags >> k & 1 == 1;
+                    let (value, flag) = match self.kind {
+                        Kind::Sub => x.borrowing_sub(y, flag),
+                        _ => x.carrying_add(y, flag),
+                    };
+                    given |= (flag as u32) << k;
+                    value
+                });
+                registers.$set($row(d), out, mask);
+            }};
+        }
+        match self.wide {
+            true => chain!(get64 set64 R64 u64, u128, i64, i128),
+            false => chain!(get32 set32 R32 u32, u64, i32, i64),
         }
         if self.gives {
             registers.carry = registers.carry & !mask | given & mask;
