@@ -5,10 +5,13 @@
 //! what somebody else made of it. Results of integer, conversion and IEEE arithmetic are compared bit by bit; those of
 //! approximate functions and of floating-point tensor cores within the bounds that [`Tolerance`] states.
 
+mod image;
 mod product;
 mod table;
 mod tolerance;
+mod warpgroup;
 
+pub use image::Image;
 pub use tolerance::{Number, Tolerance, Value};
 
 /// A kernel over one buffer, and what it must leave there.
@@ -16,7 +19,8 @@ pub use tolerance::{Number, Tolerance, Value};
 pub struct Block {
     /// The statements or the instruction that it is about.
     pub name: String,
-    /// Which group it belongs to: `integer`, `float`, `convert`, `approximate`, `product`.
+    /// Which group it belongs to: `integer`, `float`, `convert`, `approximate`, `warp`, `product`,
+    /// `warpgroup`.
     pub group: &'static str,
     /// Threads of its one block.
     pub threads: u32,
@@ -82,7 +86,8 @@ impl Block {
             102..=109 | 121 => (8, 8),
             _ => (9, 0),
         };
-        if sm < self.sm {
+        // The instructions of warpgroups are those of one architecture.
+        if sm < self.sm || self.group == "warpgroup" && sm != self.sm {
             return None;
         }
         let (major, minor) = self.version.max(first);
@@ -126,8 +131,9 @@ impl Block {
 
     /// Result `index` in words.
     fn place(&self, index: usize) -> String {
-        if self.group == "product" {
-            return format!("register and lane {}, {}", index / 32, index % 32);
+        if self.group == "product" || self.group == "warpgroup" {
+            let threads = self.threads as usize;
+            return format!("element {} of thread {}", index / threads, index % threads);
         }
         let operands: Vec<String> = self.memory[32 * index + 8..32 * index + 32]
             .chunks_exact(8)
@@ -144,9 +150,11 @@ pub fn blocks() -> Vec<Block> {
         ("float", include_str!("tables/float.txt")),
         ("convert", include_str!("tables/convert.txt")),
         ("approximate", include_str!("tables/approximate.txt")),
+        ("warp", include_str!("tables/warp.txt")),
     ];
     let scalar = tables.into_iter().flat_map(|(group, text)| table::blocks(group, text));
-    scalar.chain(product::blocks(include_str!("tables/products.txt"))).collect()
+    let products = product::blocks(include_str!("tables/products.txt"));
+    scalar.chain(products).chain(warpgroup::blocks()).collect()
 }
 
 #[cfg(test)]
@@ -218,7 +226,7 @@ mod tests {
         other[offset..][..4].copy_from_slice(&(x + 1e-3).to_le_bytes());
         let found = mma.compare(&simulated, &other);
         assert_eq!(found.len(), 1);
-        assert!(found[0].place.contains("0, 5"), "{}", found[0].place);
+        assert!(found[0].place.contains("element 0 of thread 5"), "{}", found[0].place);
     }
 
     #[test]
@@ -230,5 +238,7 @@ mod tests {
             block("add.u16 d, a, b;").ptx(75).unwrap().starts_with(".version 7.0\n.target sm_75\n")
         );
         assert_eq!(block("add.u16 d, a, b;").ptx(70), None);
+        let of_warpgroups = blocks().into_iter().find(|block| block.group == "warpgroup").unwrap();
+        assert_eq!([80, 90, 100].map(|sm| of_warpgroups.ptx(sm).is_some()), [false, true, false]);
     }
 }

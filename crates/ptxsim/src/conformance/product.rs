@@ -122,22 +122,12 @@ impl Fragment {
         }
     }
 
-    /// A register of finite numbers of moderate size; integers are free, and as addends near the ends of their range where
-    /// sums saturate.
+    /// A register by chance; addends are near the end of their range where sums saturate.
     fn random(&self, random: &mut Random, saturate: bool) -> u64 {
-        let x = random.next();
-        // Exponents within a few of the bias; sign and mantissa free.
         match self.element {
-            Element::F16 => x & 0x83ff_83ff | 0x3800_3800 | x >> 3 & 0x0400_0400,
-            Element::Bf16 => x & 0x80ff_80ff | 0x3f00_3f00,
-            Element::Tf32 => x & 0x80ff_e000 | 0x3f00_0000,
-            Element::F32 => x & 0x80ff_ffff | 0x3f00_0000,
-            Element::E4m3 => x & 0x9f9f_9f9f | 0x2020_2020,
-            Element::E5m2 => x & 0x8f8f_8f8f | 0x3030_3030,
-            Element::F64 => x & 0x801f_ffff_ffff_ffff | 0x3fe0_0000_0000_0000,
-            Element::S32 if saturate => 0x7fff_f000_u64.wrapping_add(x & 0x1fff),
-            Element::S32 => x & 0xffff,
-            Element::S8 | Element::U8 | Element::S4 | Element::U4 | Element::B1 => x,
+            Element::S32 if saturate => 0x7fff_f000 + (random.next() & 0x1fff),
+            Element::S32 => random.next() & 0xffff,
+            element => moderate(element, random.next()),
         }
     }
 
@@ -158,6 +148,20 @@ impl Fragment {
                 take((self.place)(lane, i), x);
             }
         }
+    }
+}
+
+/// A register, or its lowest element, with finite numbers: exponents within a few of the bias, sign and mantissa free.
+pub(super) fn moderate(element: Element, x: u64) -> u64 {
+    match element {
+        Element::F16 => x & 0x83ff_83ff | 0x3800_3800 | x >> 3 & 0x0400_0400,
+        Element::Bf16 => x & 0x80ff_80ff | 0x3f00_3f00,
+        Element::Tf32 => x & 0x80ff_e000 | 0x3f00_0000,
+        Element::F32 => x & 0x80ff_ffff | 0x3f00_0000,
+        Element::E4m3 => x & 0x9f9f_9f9f | 0x2020_2020,
+        Element::E5m2 => x & 0x8f8f_8f8f | 0x3030_3030,
+        Element::F64 => x & 0x801f_ffff_ffff_ffff | 0x3fe0_0000_0000_0000,
+        _ => x,
     }
 }
 
@@ -196,40 +200,46 @@ fn expected(
         (sum, scale)
     };
     let d = &fragments[3];
-    let unit = match (form.a, form.d) {
-        (_, Element::F16) => 10,
-        (Element::E4m3 | Element::E5m2, _) => 12,
-        (Element::F64, _) => 52,
-        _ => 22,
-    };
     let mut results = Vec::new();
     for i in 0..d.registers * d.packed {
         for lane in 0..32 {
             let (product, row, column) = (d.place)(lane, i);
             let (sum, scale) = entry(product, row, column);
             let offset = first + width * (32 * (i / d.packed) + lane) + 2 * (i % d.packed);
-            let bound = (k + 2) as f64 * libm::exp2(-f64::from(unit)) * scale;
-            let (number, value, tolerance) = match form.d {
-                Element::S32 => {
-                    let clamped = sum.clamp(i32::MIN as f64, i32::MAX as f64) as i32;
-                    let whole = if form.saturate { clamped } else { sum as i64 as i32 };
-                    (Number::F32, Value::Bits(whole as u32 as u64), Tolerance::Exact)
-                }
-                Element::F16 => (Number::F16, Value::Real(sum), Tolerance::Absolute(bound)),
-                Element::F64 => (Number::F64, Value::Real(sum), Tolerance::Absolute(bound)),
-                _ => (Number::F32, Value::Real(sum), Tolerance::Absolute(bound)),
-            };
+            let (number, value, tolerance) = within(form, sum, scale);
             results.push(Expected { offset, number, value, tolerance });
         }
     }
     results
 }
 
+/// What a sum must be, whose terms have magnitudes that add up to `scale`.
+pub(super) fn within(form: &Form, sum: f64, scale: f64) -> (Number, Value, Tolerance) {
+    let unit = match (form.a, form.d) {
+        (_, Element::F16) => 10,
+        (Element::E4m3 | Element::E5m2, _) => 12,
+        (Element::F64, _) => 52,
+        _ => 22,
+    };
+    let bound = (form.k + 2) as f64 * libm::exp2(-f64::from(unit)) * scale;
+    let number = match form.d {
+        Element::S32 => {
+            let clamped = sum.clamp(i32::MIN as f64, i32::MAX as f64) as i32;
+            let whole = if form.saturate { clamped } else { sum as i64 as i32 };
+            return (Number::F32, Value::Bits(whole as u32 as u64), Tolerance::Exact);
+        }
+        Element::F16 => Number::F16,
+        Element::F64 => Number::F64,
+        _ => Number::F32,
+    };
+    (number, Value::Real(sum), Tolerance::Absolute(bound))
+}
+
 /// Pseudo-random numbers (xorshift).
-struct Random(u64);
+pub(super) struct Random(pub u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

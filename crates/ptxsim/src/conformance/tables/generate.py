@@ -10,7 +10,9 @@ products.txt has a line for each form of mma.sync that ptxas takes: least target
 Needs Python, and ptxas as the variable PTXAS.
 """
 
+import functools
 import math
+import operator
 import os
 import re
 import struct
@@ -71,7 +73,7 @@ def write_blocks(out, blocks):
         # A value that ptxas cannot know, so that it does not fold the statements away.
         loads = [f"ld.global.{ty} {name}, [at];" for name, ty in list(zip("dabc", types.split()))[1:]]
         store = f"st.global.{types.split()[0]} [at], d;"
-        declared = ".reg .pred p, q; .reg .b64 at; ld.param.u64 at, [rows];"
+        declared = ".reg .pred p, q; .reg .b32 i; .reg .b64 at; ld.param.u64 at, [rows]; mov.u32 i, %tid.x;"
         return least("\n".join([declared, *names, *loads, text, store]))
 
     with ThreadPoolExecutor() as pool:
@@ -679,8 +681,76 @@ def integers(out):
         table(f"{op}.s16x2 d, a, b;", "b32 b32 b32", 2, lambda a, b, f=f: sum((f(as_integer(a >> s, 16, True), as_integer(b >> s, 16, True)) & 0xFFFF) << s for s in (0, 16)), 32)
 
 
+def warps(out):
+    """Instructions by which the 32 lanes of a warp, a row each, exchange values; matrices in shared memory too."""
+    source = splitmix(13)
+    word = lambda: next(source) & 0xFFFFFFFF
+    few = lambda: next(source) % 5
+
+    def lanes(text, types, operand, result):
+        """`operand` makes a lane's operands, `result` of all lanes' operands their results."""
+        rows = [tuple(operand(lane)) for lane in range(32)]
+        block(out, types, text, [row + (r,) for row, r in zip(rows, result(rows))])
+
+    def shuffle(mode, c):
+        def result(rows):
+            segment, clamp = c >> 8, c & 31
+            results = []
+            for lane, (a, b) in enumerate(rows):
+                least, most = lane & segment, lane & segment | clamp & ~segment & 31
+                b &= 31
+                at = {"idx": least | b & ~segment & 31, "up": lane - b, "down": lane + b, "bfly": lane ^ b}[mode]
+                inside = at >= most if mode == "up" else at <= most
+                results.append((rows[at][0] if inside else a) << 32 | int(inside))
+            return results
+
+        text = f"{{ .reg .b32 v, w; shfl.sync.{mode}.b32 v|p, a, b, {c}, -1; selp.b32 w, 1, 0, p; mov.b64 d, {{w, v}}; }}"
+        lanes(text, "b64 b32 b32", lambda _: (word(), next(source) % 32), result)
+
+    for mode in ("idx", "up", "down", "bfly"):
+        for width in (32, 16, 8):
+            shuffle(mode, 32 - width << 8 | (0 if mode == "up" else 31))
+    full = "setp.ne.u32 p, a, 0;"
+    back = " selp.b32 d, 1, 0, q;"
+    ballot = lambda rows: sum((a != 0) << lane for lane, (a,) in enumerate(rows))
+    lanes(f"{full} vote.sync.ballot.b32 d, p, -1;", "b32 b32", lambda _: (few() & 1,), lambda rows: [ballot(rows)] * 32)
+    for mode, value in [("any", lambda all_: int(all_ != 0)), ("all", lambda all_: int(all_ == 0xFFFFFFFF)), ("uni", lambda all_: int(all_ in (0, 0xFFFFFFFF)))]:
+        for operand in (lambda _: (0,), lambda _: (1,), lambda _: (few() & 1,)):
+            lanes(f"{full} vote.sync.{mode}.pred q, p, -1;{back}", "b32 b32", operand, lambda rows, v=value: [v(ballot(rows))] * 32)
+    lanes("match.any.sync.b32 d, a, -1;", "b32 b32", lambda _: (few(),), lambda rows: [sum((b == a) << k for k, b in enumerate(rows)) for a in rows])
+    for operand in (lambda _: (7,), lambda lane: (lane // 31,)):
+        equal = lambda rows: 0xFFFFFFFF if len(set(rows)) == 1 else 0
+        lanes("match.all.sync.b32 d|p, a, -1;", "b32 b32", operand, lambda rows: [equal(rows)] * 32)
+    signed = lambda x: as_integer(x, 32, True)
+    fold = {
+        "add.s32": lambda v: sum(v),
+        "add.u32": lambda v: sum(v),
+        "min.u32": min,
+        "max.u32": max,
+        "min.s32": lambda v: min(map(signed, v)),
+        "max.s32": lambda v: max(map(signed, v)),
+        "and.b32": lambda v: functools.reduce(operator.and_, v),
+        "or.b32": lambda v: functools.reduce(operator.or_, v),
+        "xor.b32": lambda v: functools.reduce(operator.xor, v),
+    }
+    for op, f in fold.items():
+        lanes(f"redux.sync.{op} d, a, -1;", "b32 b32", lambda _: (word() | 0x100,), lambda rows, f=f: [f([a for (a,) in rows]) & 0xFFFFFFFF] * 32)
+    # A matrix of 8 rows of 16 bytes: lane 4r + q stores elements 2q and 2q + 1 of row r, and gets what the figure says.
+    store = "{ .shared .align 16 .b8 m[128]; .reg .b32 s, r; mov.u32 s, m; shl.b32 r, i, 2; add.u32 r, r, s; st.shared.b32 [r], a; bar.warp.sync -1; and.b32 r, i, 7; shl.b32 r, r, 4; add.u32 r, r, s;"
+    half = lambda rows, r, c: rows[4 * r + c // 2][0] >> 16 * (c % 2) & 0xFFFF
+    by_rows = lambda rows: [half(rows, lane // 4, lane % 4 * 2) | half(rows, lane // 4, lane % 4 * 2 + 1) << 16 for lane in range(32)]
+    by_columns = lambda rows: [half(rows, lane % 4 * 2, lane // 4) | half(rows, lane % 4 * 2 + 1, lane // 4) << 16 for lane in range(32)]
+    lanes(store + " ldmatrix.sync.aligned.m8n8.x1.shared.b16 {d}, [r]; }", "b32 b32", lambda _: (word(),), by_rows)
+    lanes(store + " ldmatrix.sync.aligned.m8n8.x1.trans.shared.b16 {d}, [r]; }", "b32 b32", lambda _: (word(),), by_columns)
+    lanes("movmatrix.sync.aligned.m8n8.trans.b16 d, a;", "b32 b32", lambda _: (word(),), by_columns)
+    for trans, result in (("", by_rows), (".trans", by_columns)):
+        text = "{ .shared .align 16 .b8 m[128]; .reg .b32 s, r; mov.u32 s, m; and.b32 r, i, 7; shl.b32 r, r, 4; add.u32 r, r, s;"
+        text += f" stmatrix.sync.aligned.m8n8.x1{trans}.shared.b16 [r], {{a}}; bar.warp.sync -1; shl.b32 r, i, 2; add.u32 r, r, s; ld.shared.b32 d, [r]; }}"
+        lanes(text, "b32 b32", lambda _: (word(),), result)
+
+
 def main():
-    for name, note in [("float", floats), ("convert", conversions), ("integer", integers), ("approximate", approximate)]:
+    for name, note in [("float", floats), ("convert", conversions), ("integer", integers), ("approximate", approximate), ("warp", warps)]:
         blocks = []
         note(blocks)
         with open(f"{name}.txt", "w") as out:
