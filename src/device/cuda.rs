@@ -62,7 +62,11 @@ impl Driver {
             None if cfg!(windows) => &["nvcuda.dll"],
             None => &["libcuda.so.1", "libcuda.so"],
         };
-        let broken = |e: libloading::Error| Error::Library(format!("there is no CUDA driver: {e}"));
+        let broken = |e: libloading::Error| {
+            let why =
+                std::error::Error::source(&e).map_or(e.to_string(), |cause| cause.to_string());
+            Error::Library(format!("there is no CUDA driver: {} cannot be used: {why}", names[0]))
+        };
         // SAFETY: the driver's initializers run as they do for any program that links it.
         let open = |name: &&str| unsafe { Library::new(*name) };
         let library = match names.iter().find_map(|name| open(name).ok()) {
