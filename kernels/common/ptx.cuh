@@ -85,6 +85,18 @@ DEVICE uint4 ld_shared_v4(u32 address) {
                : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w) : "r"(address) : "memory");
   return x;
 }
+// 8 or 16 bytes at once, to a multiple of that, where the compiler would store words one by one.
+DEVICE void st_global(void* to, float x, float y) {
+  asm volatile("st.global.v2.f32 [%0], {%1, %2};" ::"l"(to), "f"(x), "f"(y) : "memory");
+}
+DEVICE void st_global(void* to, uint4 x) {
+  asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(x.x), "r"(x.y), "r"(x.z), "r"(x.w) : "memory");
+}
+DEVICE float2 ld_shared_f32x2(u32 address) {
+  float2 x;
+  asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(x.x), "=f"(x.y) : "r"(address) : "memory");
+  return x;
+}
 
 // Four 8×8 matrices of 16-bit elements; lane l gives the address of row l % 8 of matrix l / 8.
 DEVICE void ldmatrix_x4(u32 (&r)[4], u32 address) {
@@ -109,6 +121,18 @@ DEVICE float ex2_approx(float x) {
   asm("ex2.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
+// The same with subnormal operands and results flushed to zero: one instruction where the former scales around it.
+DEVICE float ex2_approx_ftz(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+// 1/x, to 1 ulp; a subnormal x counts as zero.
+DEVICE float rcp_approx_ftz(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
 
 // Barrier `id` of `threads` threads, a multiple of 32; barrier 0 is `__syncthreads`.
 DEVICE void named_barrier_sync(u32 id, u32 threads) { asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory"); }
@@ -122,6 +146,10 @@ DEVICE void cp_async_16(u32 shared, const void* global) {
 // The first `bytes` (0..=16) come from memory, the rest are zeros; with 0 nothing is read.
 DEVICE void cp_async_16_zfill(u32 shared, const void* global, u32 bytes) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared), "l"(global), "r"(bytes) : "memory");
+}
+// 4 bytes through L1, for what is not aligned to more; zeros instead with 0 `bytes`.
+DEVICE void cp_async_4_zfill(u32 shared, const void* global, u32 bytes) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared), "l"(global), "r"(bytes) : "memory");
 }
 DEVICE void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 // Waits until at most N of this thread's groups are under way.

@@ -82,6 +82,7 @@ impl SimDevice {
             allocated: case.buffer_bytes(),
             memory: Memory::new(),
             pointers: Pointers::default(),
+            begun: false,
             counters: Counters::new(),
         };
         prepared.allocated = prepared.allocated + Bytes(prepared.plan.workspace_bytes());
@@ -127,10 +128,26 @@ struct SimPrepared<'d> {
     allocated: Bytes,
     memory: Memory,
     pointers: Pointers,
+    /// Whether the prologue ran on these buffers.
+    begun: bool,
     counters: Counters,
 }
 
 impl SimPrepared<'_> {
+    /// Runs one launch.
+    ///
+    /// # Errors
+    /// A finding, or an instruction that is not executed.
+    fn run(&mut self, step: &Step) -> Result<ptxsim::Counters> {
+        let launch = self.launch_of(step)?;
+        let report = ptxsim::run(&self.module, &launch, &mut self.memory, &self.device.options)
+            .map_err(simulator(self.id))?;
+        if report.findings.is_empty() {
+            return Ok(report.counters);
+        }
+        Err(Error::Finding(describe(&report.findings)))
+    }
+
     /// Allocates every buffer anew: operands with their values, results as nobody wrote them.
     fn fill(&mut self) -> Result<()> {
         let failed = simulator(self.id);
@@ -167,7 +184,7 @@ impl SimPrepared<'_> {
             };
             memory.write(pointer, &bytes).map_err(&failed)?;
         }
-        (self.memory, self.pointers) = (memory, pointers);
+        (self.memory, self.pointers, self.begun) = (memory, pointers, false);
         Ok(())
     }
 
@@ -264,14 +281,14 @@ pub fn describe(findings: &[Finding]) -> String {
 impl Prepared for SimPrepared<'_> {
     fn launch(&mut self, _: usize) -> Result<()> {
         let mut counted = ptxsim::Counters::default();
-        for step in &self.plan.steps {
-            let launch = self.launch_of(step)?;
-            let report = ptxsim::run(&self.module, &launch, &mut self.memory, &self.device.options)
-                .map_err(simulator(self.id))?;
-            if !report.findings.is_empty() {
-                return Err(Error::Finding(describe(&report.findings)));
+        if !self.begun {
+            for step in self.plan.prologue.clone() {
+                self.run(&step)?;
             }
-            counted.merge(&report.counters);
+            self.begun = true;
+        }
+        for step in self.plan.steps.clone() {
+            counted.merge(&self.run(&step)?);
         }
         self.counters = named(&counted);
         self.counters.extend(self.resources());

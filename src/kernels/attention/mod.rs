@@ -1,6 +1,7 @@
 //! The ladder of attention kernels: textbook, online softmax in plain Rust, register tiles.
 
 mod blocked;
+mod cuda;
 mod io;
 mod naive;
 mod simd;
@@ -13,6 +14,7 @@ use std::borrow::Cow;
 use super::Kernel;
 use crate::device::Capabilities;
 use crate::ops::{Case, DType, Pass, Problem};
+pub use cuda::CUDA_ROWS;
 
 /// The attention kernels, up the ladder, baselines last.
 pub static ROWS: &[&dyn Kernel] = &[&naive::NAIVE, &blocked::BLOCKED, &simd::SIMD];

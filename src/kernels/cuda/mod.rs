@@ -97,8 +97,12 @@ impl Kernel for CudaKernel {
 }
 
 /// Every CUDA kernel of this build, in the order of reports.
-pub static ROWS: &[&[&dyn Kernel]] =
-    &[super::matmul::CUDA_ROWS, super::optimizer::CUDA_ROWS, super::peak::CUDA_ROWS];
+pub static ROWS: &[&[&dyn Kernel]] = &[
+    super::matmul::CUDA_ROWS,
+    super::attention::CUDA_ROWS,
+    super::optimizer::CUDA_ROWS,
+    super::peak::CUDA_ROWS,
+];
 
 #[cfg(test)]
 mod tests {

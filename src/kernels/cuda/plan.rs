@@ -12,6 +12,8 @@ pub struct Plan {
     pub defines: Vec<String>,
     /// Memory beyond operands and results.
     pub workspace: Vec<Workspace>,
+    /// Launches outside the clock that fill workspace: the forward pass whose results a backward pass starts from.
+    pub prologue: Vec<Step>,
     /// Launches, in order; none where there is nothing to do.
     pub steps: Vec<Step>,
 }
@@ -179,7 +181,7 @@ impl Plan {
             Buffer::Workspace(i) => *i < self.workspace.len(),
             other => known.contains(other),
         };
-        for step in &self.steps {
+        for step in self.prologue.iter().chain(&self.steps) {
             let all = step.buffers.iter().chain(step.maps.iter().map(|map| &map.buffer));
             if let Some(unknown) = all.clone().find(|b| !exists(b)) {
                 return Some(format!("{}: there is no {unknown:?}", step.entry));

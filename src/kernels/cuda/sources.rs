@@ -8,7 +8,11 @@ macro_rules! headers {
 
 /// Every header, by the name in `#include`.
 pub static HEADERS: &[(&str, &str)] = headers![
+    "attention/flash.cuh",
+    "attention/flash_mma_backward.cuh",
+    "attention/shape.cuh",
     "common/ptx.cuh",
+    "common/softmax.cuh",
     "common/tiles.cuh",
     "common/wgmma.cuh",
     "matmul/operands.cuh",

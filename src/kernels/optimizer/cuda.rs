@@ -141,7 +141,7 @@ fn flat_plan(case: &Case, entry: &'static str, blocks: impl Fn(&Update) -> u64) 
         [Scalar::U64(update.params as u64)].into_iter().chain(constants(update.rule)).collect();
     let step = Step::flat(entry, blocks(&update) as u32, THREADS, Plan::buffers(case), scalars);
     let steps = if update.params == 0 { Vec::new() } else { vec![step] };
-    Plan { defines: defines(case), workspace: Vec::new(), steps }
+    Plan { defines: defines(case), steps, ..Plan::default() }
 }
 
 /// The flat vector in uneven pieces, as (first, length): a model's tensors of all sizes, most of them aligned.
@@ -184,6 +184,7 @@ fn multi_tensor(case: &Case, _: Architecture) -> Plan {
         defines: defines(case),
         workspace: vec![table("tensors", tensors), table("chunks", chunks)],
         steps: if blocks == 0 { Vec::new() } else { vec![step] },
+        ..Plan::default()
     }
 }
 

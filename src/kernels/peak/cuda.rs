@@ -97,7 +97,7 @@ fn streams(case: &Case, _: Architecture) -> Plan {
         ProbeKind::Copy => (one("peak_copy", vec![read, written]), Vec::new()),
         _ => (one("peak_triad", vec![read, Buffer::Read(1), written]), Vec::new()),
     };
-    Plan { defines: vec![format!("-DTHREADS={THREADS}")], workspace, steps }
+    Plan { defines: vec![format!("-DTHREADS={THREADS}")], workspace, steps, ..Plan::default() }
 }
 
 fn fma(case: &Case, _: Architecture) -> Plan {
@@ -113,11 +113,11 @@ fn fma(case: &Case, _: Architecture) -> Plan {
     let pairs = vec![Scalar::U32(pairs as u32)];
     let count = vec![Scalar::U32(sets as u32)];
     Plan {
-        defines: Vec::new(),
         workspace: unwritten("sets", sets * CHAINS as u64 * 4),
         steps: vec![
             Step::flat("peak_fma", blocks as u32, threads, vec![x, a, b, work], pairs),
             Step::flat("peak_fma_mean", 1, threads, vec![result, work], count),
         ],
+        ..Plan::default()
     }
 }
