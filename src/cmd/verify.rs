@@ -17,8 +17,8 @@ use crate::kernels::cuda::Architecture;
 use crate::kernels::{CudaKernel, Registry};
 use crate::measure::{Crew, Job};
 use crate::ops::{
-    Attention, Case, Groups, Matmul, Pass, Precision, Probe, ProbeKind, Problem, Rule, Transpose,
-    Update,
+    Attention, Case, DType, Groups, Matmul, Pass, Precision, Probe, ProbeKind, Problem, Rule,
+    Transpose, Update,
 };
 use crate::plan::select::Selection;
 use crate::plan::{Planned, merge};
@@ -260,6 +260,7 @@ fn awkward_for_sim() -> Vec<Planned> {
         .filter(|p| !matches!(p.case.problem, Problem::Update(_)))
         .filter(|p| p.case.cost().flops.0 < 20_000_000)
         .collect();
+    cases.extend(attention_for_sim());
     for rule in Rule::ALL {
         for base in [Precision::F32, Precision::BF16] {
             for params in [1, 17, 4099, 12_288] {
@@ -279,6 +280,29 @@ fn awkward_for_sim() -> Vec<Planned> {
         cases.push(Planned::bare(Case::new(probe, Precision::F32)));
     }
     merge(cases)
+}
+
+/// What tensor cores and split caches add: both head sizes of `flash-mma` in both passes with shared KV heads, results in f32,
+/// more queries than a tile, and caches of more than one part.
+fn attention_for_sim() -> impl Iterator<Item = Planned> {
+    let case = |shape, precision, pass| {
+        Planned::bare(Case { pass, ..Case::new(Problem::Attention(shape), precision) })
+    };
+    let grouped = |seq_q, seq_kv, head_dim, causal| Attention {
+        kv_heads: 1,
+        seq_q,
+        ..Attention::new(2, seq_kv, head_dim, causal)
+    };
+    let forward = [(129, 129, 64, true), (1, 130, 128, false), (127, 128, 128, true)];
+    let forward = forward.map(|(q, kv, d, causal)| (grouped(q, kv, d, causal), Pass::Forward));
+    let backward = [(65, 65, 128, true), (31, 97, 64, true), (33, 63, 128, false)];
+    let backward = backward.map(|(q, kv, d, causal)| (grouped(q, kv, d, causal), Pass::Backward));
+    let whole = forward.into_iter().chain(backward).flat_map(move |(shape, pass)| {
+        [Precision::BF16, Precision::BF16_F32].map(|precision| case(shape, precision, pass))
+    });
+    let long = Attention { batch: 2, kv_heads: 2, seq_q: 1, ..Attention::new(14, 257, 128, true) };
+    let caches = [Precision::F32.with_state(DType::Bf16), Precision::BF16];
+    whole.chain(caches.map(|precision| case(long, precision, Pass::Decode)))
 }
 
 /// Sizes where kernels break: 1, primes, a tile and its neighbours; every op, layout, dtype, pass and head grouping.
@@ -319,6 +343,16 @@ fn awkward(threads: usize) -> Vec<Planned> {
                 let decode = Attention { seq_q: 1, ..square };
                 add(Problem::Attention(decode), precision, Pass::Decode, threads);
             }
+            // A chunk of a longer prompt: queries that follow keys of their own.
+            let chunk = Attention {
+                batch: 2,
+                kv_heads: 2,
+                seq_q: 33,
+                seq_kv: 131,
+                ..Attention::new(4, 131, 128, causal)
+            };
+            add(Problem::Attention(chunk), precision, Pass::Forward, threads);
+            add(Problem::Attention(chunk), precision, Pass::Backward, threads);
             let latent = Attention { head_dim_v: 128, ..Attention::new(2, 65, 192, causal) };
             add(Problem::Attention(latent), precision, Pass::Forward, threads);
         }
