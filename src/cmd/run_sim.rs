@@ -147,10 +147,9 @@ fn one(
         return (record, Vec::new());
     }
     let job = job.get_or_insert_with(|| simulate::Job::new(case, plan.seed));
-    let (outcome, seconds) = simulate::simulate_guarded(&plan.device, kernel, job);
-    pace.learn(kernel, &case, seconds);
-    match outcome {
+    match simulate::simulate_guarded(&plan.device, kernel, job) {
         Ok(done) => {
+            pace.learn(kernel, &case, done.seconds);
             record.check = Some(done.checked.check);
             record.allocated = Some::<Bytes>(done.allocated);
             if let Some(wrong) = done.checked.wrong {

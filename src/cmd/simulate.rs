@@ -22,6 +22,8 @@ pub struct Simulated {
     pub counters: Counters,
     /// Buffers and workspace.
     pub allocated: Bytes,
+    /// Seconds that the launch took; compiling and checking are not in it.
+    pub seconds: f64,
 }
 
 /// A case with what its kernels share.
@@ -77,10 +79,13 @@ impl Pace {
         guess(kernel, case) * self.found.get(kernel.id).unwrap_or(&1.0)
     }
 
-    /// Takes note of a run; short ones, most of which is not simulation, say nothing.
+    /// Takes note of a launch; short ones, most of which is making ready, say nothing.
     pub fn learn(&mut self, kernel: &CudaKernel, case: &Case, seconds: f64) {
-        if seconds > 0.2 {
-            self.found.insert(kernel.id, seconds / guess(kernel, case));
+        /// A guess that is further off than this was of a launch that is nothing like others.
+        const FURTHEST: f64 = 30.0;
+        if seconds > 0.5 {
+            let off = seconds / guess(kernel, case);
+            self.found.insert(kernel.id, off.clamp(1.0 / FURTHEST, FURTHEST));
         }
     }
 }
@@ -104,7 +109,10 @@ fn guess(kernel: &CudaKernel, case: &Case) -> f64 {
 /// wrong answer with the finding as its reason.
 pub fn simulate(device: &Device, kernel: &dyn Kernel, job: &Job) -> Result<Simulated> {
     let mut prepared = kernel.prepare(device, &job.case, &job.inputs)?;
-    match prepared.launch(0) {
+    let start = Instant::now();
+    let launched = prepared.launch(0);
+    let seconds = start.elapsed().as_secs_f64();
+    match launched {
         Ok(()) => {}
         Err(Error::Finding(finding)) => {
             let check = crate::record::Check {
@@ -114,30 +122,27 @@ pub fn simulate(device: &Device, kernel: &dyn Kernel, job: &Job) -> Result<Simul
             };
             let checked = Checked { check, wrong: Some(finding) };
             let allocated = prepared.allocated();
-            return Ok(Simulated { checked, counters: Counters::new(), allocated });
+            return Ok(Simulated { checked, counters: Counters::new(), allocated, seconds });
         }
         Err(other) => return Err(other),
     }
     let checked = check::check(&job.case, &job.inputs, &job.expected, &prepared.outputs()?);
     let mut counters = prepared.counters().unwrap_or_default();
     counters.retain(|(_, value)| value.is_finite());
-    Ok(Simulated { checked, counters, allocated: prepared.allocated() })
+    Ok(Simulated { checked, counters, allocated: prepared.allocated(), seconds })
 }
 
-/// As [`simulate`], where a panic costs that kernel only, with the time that it took.
-pub fn simulate_guarded(
-    device: &Device,
-    kernel: &dyn Kernel,
-    job: &Job,
-) -> (Result<Simulated>, f64) {
-    let start = Instant::now();
+/// As [`simulate`], where a panic costs that kernel only.
+///
+/// # Errors
+/// As [`simulate`], and of a panic.
+pub fn simulate_guarded(device: &Device, kernel: &dyn Kernel, job: &Job) -> Result<Simulated> {
     let outcome = catch_unwind(AssertUnwindSafe(|| simulate(device, kernel, job)));
-    let outcome = outcome.unwrap_or_else(|panic| {
+    outcome.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
         Err(Error::Worker(format!("the simulator panicked: {text}")))
-    });
-    (outcome, start.elapsed().as_secs_f64())
+    })
 }
 
 #[cfg(test)]
@@ -153,15 +158,16 @@ mod tests {
         let (naive, tiled) = (row("matmul/naive"), row("matmul/tiled"));
         let mut pace = Pace::default();
         let before = pace.estimate(tiled, &product(128));
-        pace.learn(naive, &product(64), 0.1);
-        assert_eq!(
-            pace.estimate(naive, &product(64)),
-            guess(naive, &product(64)),
-            "too short a run"
-        );
-        pace.learn(naive, &product(64), 3.0);
-        assert!((pace.estimate(naive, &product(64)) - 3.0).abs() < 1e-9);
-        assert!(pace.estimate(naive, &product(128)) > 20.0);
+        let first = guess(naive, &product(512));
+        pace.learn(naive, &product(512), 0.1);
+        assert_eq!(pace.estimate(naive, &product(512)), first, "too short a launch");
+        pace.learn(naive, &product(512), 2.0 * first);
+        assert!((pace.estimate(naive, &product(512)) / first - 2.0).abs() < 1e-9);
         assert_eq!(pace.estimate(tiled, &product(128)), before);
+        pace.learn(naive, &product(8), 3.0);
+        assert!(
+            pace.estimate(naive, &product(8)) < 0.1,
+            "one odd launch does not refuse all others"
+        );
     }
 }

@@ -235,8 +235,10 @@ fn every_schedule(
         if let Device::Sim(sim) = device {
             sim.options.seed = seed;
         }
-        let (outcome, seconds) = simulate::simulate_guarded(device, row, job);
-        pace.learn(row, &job.case, seconds);
+        let outcome = simulate::simulate_guarded(device, row, job);
+        if let Ok(done) = &outcome {
+            pace.learn(row, &job.case, done.seconds);
+        }
         let in_schedule = |reason: String| {
             if seeds > 1 { format!("in schedule {seed}: {reason}") } else { reason }
         };
