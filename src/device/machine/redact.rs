@@ -121,7 +121,7 @@ mod tests {
         let secrets = Secrets {
             user: Some("alice".into()),
             host: Some("borealis.example.org".into()),
-            home: Some("/home/alice.w".into()),
+            home: Some("/people/alice.w".into()),
         };
         let arguments: Vec<String> = arguments.iter().map(|a| a.to_string()).collect();
         redact(&arguments, &secrets)
@@ -136,13 +136,13 @@ mod tests {
     #[test]
     fn paths_shrink_to_their_last_component() {
         for (argument, seen) in [
-            ("/home/alice/models/config.json", "config.json"),
+            ("/people/alice/models/config.json", "config.json"),
             ("--out=/srv/secret/run/", "--out=run"),
-            ("~/work/x.csv", "x.csv"),
+            ("~/data/x.csv", "x.csv"),
             ("~", "~"),
             ("~bob", "~"),
             ("a.json,/data/b.json:/data/c.json", "a.json,b.json:c.json"),
-            ("/home/Alice Wonder/my file", "'my file'"),
+            ("/people/Alice Wonder/my file", "'my file'"),
             (r"C:\Users\alice\x.csv", "C:x.csv"),
             ("/", "''"),
             ("relative/x.json", "relative/x.json"),
