@@ -5,7 +5,6 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use ptxsim::conformance::{Block, Difference, ENTRY, blocks};
-use ptxsim::{Argument, Launch, Memory, Module, Options};
 
 use crate::device::cuda::{Gpu, Shape};
 use crate::error::{Error, Result};
@@ -40,22 +39,9 @@ struct Simulator;
 
 impl Executor for Simulator {
     fn execute(&mut self, block: &Block, ptx: &str) -> Result<Vec<u8>> {
-        let run = || {
-            let module = Module::parse(ptx)?;
-            let mut memory = Memory::new();
-            let rows = memory.allocate("rows", block.memory.len() as u64)?;
-            memory.write(rows, &block.memory)?;
-            let launch = Launch {
-                entry: ENTRY.into(),
-                grid: [1; 3],
-                block: [block.threads, 1, 1],
-                arguments: vec![Argument::from(rows)],
-                ..Launch::default()
-            };
-            ptxsim::run(&module, &launch, &mut memory, &Options::default())?;
-            memory.read(rows, block.memory.len())
-        };
-        run().map_err(|e: ptxsim::Error| Error::Worker(format!("the simulator: {e}")))
+        let simulated = block.simulate(ptx);
+        let (memory, _) = simulated.map_err(|e| Error::Worker(format!("the simulator: {e}")))?;
+        Ok(memory)
     }
 }
 
@@ -125,8 +111,14 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let mut all = blocks();
     if let Some(only) = &args.only {
+        let mut groups: Vec<&str> = all.iter().map(|block| block.group).collect();
+        groups.dedup();
         all.retain(|block| block.group.contains(only.as_str()) || block.name.contains(only));
-        anyhow::ensure!(!all.is_empty(), "no block has `{only}` in its group or text");
+        anyhow::ensure!(
+            !all.is_empty(),
+            "no block has `{only}` in its group or text; groups are {}",
+            groups.join(", ")
+        );
     }
     let name = format!("{} (sm_{})", gpu.name, gpu.capability);
     let capability = gpu.capability;

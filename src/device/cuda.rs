@@ -65,7 +65,10 @@ impl Driver {
         let broken = |e: libloading::Error| {
             let why =
                 std::error::Error::source(&e).map_or(e.to_string(), |cause| cause.to_string());
-            Error::Library(format!("there is no CUDA driver: {} cannot be used: {why}", names[0]))
+            Error::Library(format!(
+                "there is no CUDA driver: {} cannot be used: {why}; install NVIDIA's, or name its library in SCALEMARK_CUDA",
+                names[0]
+            ))
         };
         // SAFETY: the driver's initializers run as they do for any program that links it.
         let open = |name: &&str| unsafe { Library::new(*name) };

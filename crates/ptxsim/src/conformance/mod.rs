@@ -14,6 +14,8 @@ mod warpgroup;
 pub use image::Image;
 pub use tolerance::{Number, Tolerance, Value};
 
+use crate::{Argument, Finding, Launch, Memory, Module, Options, Result, run};
+
 /// A kernel over one buffer, and what it must leave there.
 #[derive(Debug, Clone)]
 pub struct Block {
@@ -102,6 +104,26 @@ impl Block {
     /// Results in `memory` that are not what they must be.
     pub fn check(&self, memory: &[u8]) -> Vec<Difference> {
         self.differences(memory, |expected| expected.value)
+    }
+
+    /// Runs its kernel, of which `ptx` is the text, on the simulator with every check on: its memory afterwards, and the findings.
+    ///
+    /// # Errors
+    /// As [`crate::run`].
+    pub fn simulate(&self, ptx: &str) -> Result<(Vec<u8>, Vec<Finding>)> {
+        let module = Module::parse(ptx)?;
+        let mut memory = Memory::new();
+        let rows = memory.allocate("rows", self.memory.len() as u64)?;
+        memory.write(rows, &self.memory)?;
+        let launch = Launch {
+            entry: ENTRY.into(),
+            grid: [1; 3],
+            block: [self.threads, 1, 1],
+            arguments: vec![Argument::from(rows)],
+            ..Launch::default()
+        };
+        let report = run(&module, &launch, &mut memory, &Options::default())?;
+        Ok((memory.read(rows, self.memory.len())?, report.findings))
     }
 
     /// Results in `memory` that do not agree with those in `right`, which the simulator made.

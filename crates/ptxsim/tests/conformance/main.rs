@@ -1,26 +1,13 @@
 //! Every block of `ptxsim::conformance` on the simulator: results are those that the PTX ISA asks for.
 
-use ptxsim::conformance::{Block, ENTRY, blocks};
-use ptxsim::{Argument, Launch, Memory, Module, Options};
+use ptxsim::conformance::{Block, blocks};
 
 /// What the simulator leaves in a block's buffer.
 fn execute(block: &Block) -> Result<Vec<u8>, ptxsim::Error> {
-    let module = Module::parse(
-        &block.ptx(if block.group == "warpgroup" { 90 } else { 120 }).expect("it has them all"),
-    )?;
-    let mut memory = Memory::new();
-    let rows = memory.allocate("rows", block.memory.len() as u64)?;
-    memory.write(rows, &block.memory)?;
-    let launch = Launch {
-        entry: ENTRY.into(),
-        grid: [1; 3],
-        block: [block.threads, 1, 1],
-        arguments: vec![Argument::from(rows)],
-        ..Launch::default()
-    };
-    let report = ptxsim::run(&module, &launch, &mut memory, &Options::default())?;
-    assert!(report.findings.is_empty(), "{}: {}", block.name, report.findings[0]);
-    memory.read(rows, block.memory.len())
+    let capability = if block.group == "warpgroup" { 90 } else { 120 };
+    let (memory, findings) = block.simulate(&block.ptx(capability).expect("it has them all"))?;
+    assert!(findings.is_empty(), "{}: {}", block.name, findings[0]);
+    Ok(memory)
 }
 
 /// Runs a group; every block must execute, every result agree.

@@ -2,7 +2,7 @@
 
 use ptxsim::Kind;
 
-use crate::seed::{Seed, at};
+use crate::seed::{PRODUCT, Seed, at};
 
 const LOAD: &str = "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes";
 
@@ -196,23 +196,7 @@ ld.shared.u32 %r8, [%r4];"
 
 #[test]
 fn a_product_sees_what_threads_wrote_only_after_a_fence_between_the_proxies() {
-    // A and B of 64 and 8 rows of 32 bytes without a swizzle, one behind the other; all of it zeros.
-    let right = "shl.b32 %r5, %r0, 5;
-add.u32 %r5, %r5, %r1;
-mov.u32 %r6, 0;
-st.shared.v4.u32 [%r5], {%r6, %r6, %r6, %r6};
-st.shared.v4.u32 [%r5+16], {%r6, %r6, %r6, %r6};
-fence.proxy.async.shared::cta;
-bar.sync 0;
-shr.u32 %r7, %r1, 4;
-cvt.u64.u32 %d1, %r7;
-or.b64 %d1, %d1, 34363932672;
-add.u64 %d2, %d1, 128;
-wgmma.fence.sync.aligned;
-wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%f0, %f1, %f2, %f3}, %d1, %d2, 0, 1, 1, 0, 0;
-wgmma.commit_group.sync.aligned;
-wgmma.wait_group.sync.aligned 0;";
-    let seed = Seed { shape: [1, 1, 128], right };
+    let seed = Seed { shape: [1, 1, 128], right: PRODUCT };
     let product = |warp: u32| at("wgmma.mma_async", 0, warp, !0);
     let places = [0, 1, 2, 3].map(product);
     let fence = "fence.proxy.async.shared::cta;";

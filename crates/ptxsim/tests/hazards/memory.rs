@@ -2,7 +2,7 @@
 
 use ptxsim::Kind;
 
-use crate::seed::{Seed, at};
+use crate::seed::{PRODUCT, Seed, at};
 
 const fn one_warp(right: &str) -> Seed<'_> {
     Seed { shape: [1, 1, 32], right }
@@ -80,24 +80,8 @@ fn a_register_is_read_only_after_it_was_written() {
 
 #[test]
 fn accumulators_are_read_only_after_their_product_was_waited_for() {
-    let right = "mov.u32 %r6, 0;
-shl.b32 %r5, %r0, 5;
-add.u32 %r5, %r5, %r1;
-st.shared.v4.u32 [%r5], {%r6, %r6, %r6, %r6};
-st.shared.v4.u32 [%r5+16], {%r6, %r6, %r6, %r6};
-fence.proxy.async.shared::cta;
-bar.sync 0;
-shr.u32 %r7, %r1, 4;
-cvt.u64.u32 %d1, %r7;
-or.b64 %d1, %d1, 34363932672;
-add.u64 %d2, %d1, 128;
-wgmma.fence.sync.aligned;
-wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%f0, %f1, %f2, %f3}, %d1, %d2, 0, 1, 1, 0, 0;
-wgmma.commit_group.sync.aligned;
-wgmma.wait_group.sync.aligned 0;
-add.f32 %f5, %f0, %f0;
-wgmma.wait_group.sync.aligned 0;";
-    let seed = Seed { shape: [1, 1, 128], right };
+    let right = format!("{PRODUCT}\nadd.f32 %f5, %f0, %f0;\nwgmma.wait_group.sync.aligned 0;");
+    let seed = Seed { shape: [1, 1, 128], right: &right };
     let places = [0, 1, 2, 3].map(|warp| at("add.f32", 0, warp, !0));
     let wait = "wgmma.wait_group.sync.aligned 0;\nadd";
     seed.finds(wait, "add", Kind::InFlight, &places);

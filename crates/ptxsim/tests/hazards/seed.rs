@@ -12,6 +12,24 @@ pub struct Seed<'a> {
     pub right: &'a str,
 }
 
+/// A product of a warpgroup of 128 threads, waited for. A and B have 64 and 8 rows of 32 bytes without a swizzle, one behind the
+/// other; all of it zeros.
+pub const PRODUCT: &str = "shl.b32 %r5, %r0, 5;
+add.u32 %r5, %r5, %r1;
+mov.u32 %r6, 0;
+st.shared.v4.u32 [%r5], {%r6, %r6, %r6, %r6};
+st.shared.v4.u32 [%r5+16], {%r6, %r6, %r6, %r6};
+fence.proxy.async.shared::cta;
+bar.sync 0;
+shr.u32 %r7, %r1, 4;
+cvt.u64.u32 %d1, %r7;
+or.b64 %d1, %d1, 34363932672;
+add.u64 %d2, %d1, 128;
+wgmma.fence.sync.aligned;
+wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%f0, %f1, %f2, %f3}, %d1, %d2, 0, 1, 1, 0, 0;
+wgmma.commit_group.sync.aligned;
+wgmma.wait_group.sync.aligned 0;";
+
 /// Who is to blame: the line of the kernel's body that begins with `text` after its guard or label, block, warp, and the
 /// lanes of which some are to be named.
 #[derive(Debug, Clone, Copy)]
