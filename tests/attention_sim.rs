@@ -1,38 +1,13 @@
 //! The attention ladder on the simulator, beyond the sizes of `verify`: where tiles and parts end, under several schedules and
 //! architectures. Needs NVRTC, as `scripts/test.sh` brings it.
 
-use scalemark::check::check;
+mod common;
+
+use common::right;
 use scalemark::device::{Device, SimDevice};
 use scalemark::kernels::Registry;
 use scalemark::nvrtc::Compiler;
 use scalemark::ops::{Attention, Case, DType, Pass, Precision, Problem};
-
-/// Runs `kernel` for `architecture` on every case, with each seed; fails at a finding or a wrong entry. Counters of the last.
-fn right(kernel: &str, architecture: &str, cases: &[Case], seeds: &[u64]) -> Vec<(String, f64)> {
-    let row = Registry::cuda().get(kernel).unwrap();
-    let compiler = Compiler::find(None).unwrap();
-    let mut sim = SimDevice::new(architecture.parse().unwrap(), compiler).unwrap();
-    let mut counters = Vec::new();
-    for case in cases {
-        assert_eq!((row.as_cuda().unwrap().refuses)(case), None, "{kernel} on {case}");
-        let inputs = case.inputs(7);
-        let expected = case.expected(&inputs, 1);
-        for &seed in seeds {
-            sim.options.seed = seed;
-            let device = Device::Sim(sim);
-            let mut ready = row.prepare(&device, case, &inputs).unwrap();
-            let launched = ready.launch(0);
-            launched.unwrap_or_else(|e| panic!("{kernel} on {case}, seed {seed}: {e}"));
-            let checked = check(case, &inputs, &expected, &ready.outputs().unwrap());
-            assert_eq!(checked.wrong, None, "{kernel} on {case}, seed {seed}");
-            counters = ready.counters().unwrap();
-            drop(ready);
-            let Device::Sim(back) = device else { unreachable!("made above") };
-            sim = back;
-        }
-    }
-    counters
-}
 
 fn case(shape: Attention, precision: Precision, pass: Pass) -> Case {
     Case { pass, ..Case::new(Problem::Attention(shape), precision) }

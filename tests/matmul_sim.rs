@@ -1,37 +1,12 @@
 //! The matmul ladder on the simulator, beyond the sizes of `verify`: where tiles end, with a batch, under several schedules, and
 //! where blocks that stay take more than one tile. Needs NVRTC, as `scripts/test.sh` brings it.
 
-use scalemark::check::check;
-use scalemark::device::{Device, SimDevice};
-use scalemark::kernels::Registry;
-use scalemark::nvrtc::Compiler;
+mod common;
+
+use common::right;
 use scalemark::ops::{Case, Matmul, Precision, Problem, Transpose};
 
 const TRANSPOSES: [Transpose; 3] = [Transpose::Nn, Transpose::Nt, Transpose::Tn];
-
-/// Runs `kernel` for `architecture` on every case that it takes, with each seed; fails at a finding or a wrong entry.
-fn right(kernel: &str, architecture: &str, cases: &[Case], seeds: &[u64]) {
-    let row = Registry::cuda().get(kernel).unwrap();
-    let compiler = Compiler::find(None).unwrap();
-    let mut sim = SimDevice::new(architecture.parse().unwrap(), compiler).unwrap();
-    for case in cases {
-        assert_eq!((row.as_cuda().unwrap().refuses)(case), None, "{kernel} on {case}");
-        let inputs = case.inputs(7);
-        let expected = case.expected(&inputs, 1);
-        for &seed in seeds {
-            sim.options.seed = seed;
-            let device = Device::Sim(sim);
-            let mut ready = row.prepare(&device, case, &inputs).unwrap();
-            let launched = ready.launch(0);
-            launched.unwrap_or_else(|e| panic!("{kernel} on {case}, seed {seed}: {e}"));
-            let checked = check(case, &inputs, &expected, &ready.outputs().unwrap());
-            assert_eq!(checked.wrong, None, "{kernel} on {case}, seed {seed}");
-            drop(ready);
-            let Device::Sim(back) = device else { unreachable!("made above") };
-            sim = back;
-        }
-    }
-}
 
 fn cases(precisions: &[Precision], transposes: &[Transpose], sizes: &[[usize; 4]]) -> Vec<Case> {
     let mut cases = Vec::new();
