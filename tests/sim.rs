@@ -55,7 +55,7 @@ fn findings_counters_and_resources_are_json_for_machines() {
     let race = seen["findings"].as_array().unwrap().iter().find(|f| f["kind"] == "Race").unwrap();
     assert!(matches!(race["line"].as_u64(), Some(3 | 5)), "{race}");
     assert_eq!(seen["counters"]["global_load_sectors"], 32.0);
-    assert_eq!(seen["resources"]["shared_bytes"], 1024);
+    assert_eq!(seen["resources"]["shared_bytes"], 1024.0);
     assert!(seen["resources"]["occupancy"].as_f64().unwrap() > 0.9, "{seen}");
 }
 

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use comfy_table::{CellAlignment, Table, presets};
-use ptxsim::occupancy::{Footprint, occupancy};
+use ptxsim::occupancy::occupancy;
 use serde::Serialize;
 
+use crate::device::sim;
 use crate::kernels::cuda::{Architecture, Plan};
 use crate::kernels::{CudaKernel, Registry};
 use crate::nvrtc::{Compiler, Resources};
@@ -108,10 +109,7 @@ fn resources(
     let occupancy_of = |one: &Resources| {
         let steps = plans.iter().flat_map(|plan| &plan.steps).filter(|s| s.entry == one.entry);
         let shares = steps.filter_map(|step| {
-            let threads = step.block.iter().product();
-            let shared = one.shared + step.shared;
-            let Resources { registers, barriers, .. } = *one;
-            let block = Footprint { threads, registers, shared, barriers };
+            let block = sim::footprint(one, step.block, step.shared);
             Some(occupancy(architecture.number, block)?.share)
         });
         shares.min_by(f64::total_cmp)

@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use anyhow::{Context, bail};
-use ptxsim::occupancy::{Footprint, occupancy};
-use ptxsim::{Argument, Finding, Launch, Memory, Module, Options, Pointer, Report};
+use ptxsim::{Argument, Finding, Launch, Memory, Module, Pointer, Report};
 use serde::Serialize;
 
+use super::simulate::schedule;
 use crate::device::sim;
 use crate::kernels::cuda::{Architecture, HEADERS};
-use crate::nvrtc::{Compiler, Resources, Source};
+use crate::nvrtc::{Compiler, Source};
 use crate::ops::{DType, Role, Tensor, TensorSpec, random};
 
 /// Options of `sim`.
@@ -140,13 +140,16 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             known.join(", ")
         );
     }
-    let mut seen = Seen { resources: resources.map(|one| taken(&args, &one)), ..Seen::default() };
+    let resources = resources.map(|one| {
+        let block = sim::footprint(&one, args.block.0, args.shared);
+        sim::taken(&one, block, args.arch).collect()
+    });
+    let mut seen = Seen { resources, ..Seen::default() };
     let mut shown_results = String::new();
     for seed in 0..args.seeds {
         let mut memory = Memory::new();
         let (launch, shown) = launch(&args, &mut memory)?;
-        let options = Options { seed, ..Options::default() };
-        let report = match ptxsim::run(&module, &launch, &mut memory, &options) {
+        let report = match ptxsim::run(&module, &launch, &mut memory, &schedule(seed)) {
             Ok(report) => report,
             Err(ptxsim::Error::Finding(finding)) => {
                 Report { findings: vec![*finding], ..Report::default() }
@@ -181,7 +184,7 @@ struct Seen {
     /// Of the first schedule.
     counters: BTreeMap<String, f64>,
     /// What the compiler says; none for PTX.
-    resources: Option<Taken>,
+    resources: Option<BTreeMap<&'static str, f64>>,
 }
 
 /// A finding, and the schedule that it was made in.
@@ -223,29 +226,6 @@ impl Found {
     }
 }
 
-/// What a block takes of a multiprocessor.
-#[derive(Debug, Serialize)]
-struct Taken {
-    registers: u32,
-    shared_bytes: u32,
-    spill_bytes: u32,
-    /// Resident warps over those that could be; none where the architecture's limits are not known.
-    occupancy: Option<f64>,
-}
-
-fn taken(args: &Args, resources: &Resources) -> Taken {
-    let shared = resources.shared + args.shared;
-    let Resources { registers, barriers, .. } = *resources;
-    let threads = args.block.0.iter().product();
-    let block = Footprint { threads, registers, shared, barriers };
-    Taken {
-        registers,
-        shared_bytes: shared,
-        spill_bytes: resources.spill_stores + resources.spill_loads,
-        occupancy: occupancy(args.arch.number, block).map(|found| found.share),
-    }
-}
-
 impl Seen {
     /// Findings first, for people.
     fn text(&self, results: &str, seeds: u64) -> String {
@@ -258,12 +238,8 @@ impl Seen {
         for (name, value) in &self.counters {
             out += &format!("{name} {value}\n");
         }
-        if let Some(one) = &self.resources {
-            let Taken { registers, shared_bytes, spill_bytes, .. } = one;
-            out += &format!(
-                "registers {registers}\nshared_bytes {shared_bytes}\nspill_bytes {spill_bytes}\n"
-            );
-            out += &one.occupancy.map_or(String::new(), |share| format!("occupancy {share}\n"));
+        for (name, value) in self.resources.iter().flatten() {
+            out += &format!("{name} {value}\n");
         }
         if self.findings.is_empty() {
             out += &format!("no finding in {seeds} schedule(s)\n");

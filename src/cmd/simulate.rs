@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Instant;
 
+use ptxsim::Options;
+
 use crate::check::{self, Checked};
 use crate::device::{Device, SimDevice};
 use crate::error::{Error, Result};
@@ -50,6 +52,12 @@ impl Job {
 /// Where there is no NVRTC, or one that does not know the architecture.
 pub fn device(architecture: Architecture, nvrtc: Option<&Path>) -> Result<Device> {
     Ok(Device::Sim(SimDevice::new(architecture, Compiler::find(nvrtc)?)?))
+}
+
+/// The schedule of a seed: another order of warps and of asynchronous work, and with each odd one waits at an mbarrier that give
+/// up early, as hardware may.
+pub fn schedule(seed: u64) -> Options {
+    Options { seed, give_up: seed % 2 == 1, ..Options::default() }
 }
 
 /// Longest simulation of one kernel on one case.

@@ -233,7 +233,7 @@ fn every_schedule(
     let mut first = None;
     for seed in 0..seeds {
         if let Device::Sim(sim) = device {
-            sim.options.seed = seed;
+            sim.options = simulate::schedule(seed);
         }
         let outcome = simulate::simulate_guarded(device, row, job);
         if let Ok(done) = &outcome {

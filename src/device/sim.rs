@@ -18,7 +18,7 @@ use crate::kernels::cuda::{
     Architecture, Buffer, CudaKernel, Init, MapType, Plan, Scalar, Step, Swizzle, TensorMap,
 };
 use crate::kernels::{Counters, Prepared};
-use crate::nvrtc::{Built, Compiler};
+use crate::nvrtc::{Built, Compiler, Resources};
 use crate::ops::{Case, Inputs, Tensor, TensorSpec};
 use crate::units::Bytes;
 
@@ -193,23 +193,13 @@ impl SimPrepared<'_> {
         let mut counters = Counters::new();
         for one in &self.built.resources {
             let steps = self.plan.steps.iter().filter(|step| step.entry == one.entry);
-            let blocks = steps.map(|step| Footprint {
-                threads: step.block.iter().product(),
-                registers: one.registers,
-                shared: one.shared + step.shared,
-                barriers: one.barriers,
-            });
-            let Some(block) = blocks.max_by_key(|b| (b.threads, b.shared)) else { continue };
-            let fits = occupancy(self.device.architecture.number, block);
-            let values = [
-                Some(f64::from(block.registers)),
-                Some(f64::from(block.shared)),
-                Some(f64::from(one.spill_stores + one.spill_loads)),
-                fits.map(|fits| f64::from(fits.blocks)),
-                fits.map(|fits| fits.share),
-            ];
-            let known = RESOURCES.iter().zip(values).filter_map(|(what, v)| Some((what, v?)));
-            counters.extend(known.map(|(what, v)| (format!("{}.{what}", one.entry), v)));
+            let Some(step) = steps.max_by_key(|s| (s.block.iter().product::<u32>(), s.shared))
+            else {
+                continue;
+            };
+            let values =
+                taken(one, footprint(one, step.block, step.shared), self.device.architecture);
+            counters.extend(values.map(|(what, value)| (format!("{}.{what}", one.entry), value)));
         }
         counters
     }
@@ -263,6 +253,30 @@ fn map_of(map: &TensorMap, address: Pointer) -> ptxsim::Result<ptxsim::TensorMap
         },
         fill_nan: false,
     })
+}
+
+/// What a block of this shape, with this much dynamic shared memory, takes of a multiprocessor.
+pub fn footprint(resources: &Resources, block: [u32; 3], shared: u32) -> Footprint {
+    let Resources { registers, barriers, .. } = *resources;
+    let threads = block.iter().product();
+    Footprint { threads, registers, shared: resources.shared + shared, barriers }
+}
+
+/// The values of [`RESOURCES`] that are known on an architecture.
+pub fn taken(
+    resources: &Resources,
+    block: Footprint,
+    on: Architecture,
+) -> impl Iterator<Item = (&'static str, f64)> + use<> {
+    let fits = occupancy(on.number, block);
+    let values = [
+        Some(f64::from(block.registers)),
+        Some(f64::from(block.shared)),
+        Some(f64::from(resources.spill_stores + resources.spill_loads)),
+        fits.map(|fits| f64::from(fits.blocks)),
+        fits.map(|fits| fits.share),
+    ];
+    RESOURCES.into_iter().zip(values).filter_map(|(what, value)| Some((what, value?)))
 }
 
 /// The first findings in words, with how many there are.
