@@ -404,13 +404,13 @@ pub fn planned_parts(
     model.parts(step).into_iter().map(part_case).collect()
 }
 
-/// `; did you mean …?` with the most similar name, or nothing when none is similar.
+/// ` (did you mean …?)` with the most similar name, or nothing when none is similar.
 pub fn nearest(word: &str, names: impl Iterator<Item = String>) -> String {
     let best = names
         .map(|name| (strsim::jaro_winkler(word, &name), name))
         .max_by(|a, b| a.0.total_cmp(&b.0));
     match best {
-        Some((likeness, name)) if likeness > 0.7 => format!("; did you mean `{name}`?"),
+        Some((likeness, name)) if likeness > 0.7 => format!(" (did you mean `{name}`?)"),
         _ => String::new(),
     }
 }

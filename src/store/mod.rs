@@ -140,6 +140,12 @@ fn version(machine: &Value) -> u64 {
 /// Reads `machine.json` and refuses unknown schema versions, before anything else is looked at.
 fn read_machine(folder: &Path) -> Result<Value> {
     let path = folder.join(MACHINE);
+    if !path.exists() {
+        return Err(Error::Usage(format!(
+            "{} is not the folder of a run: it has no {MACHINE}; runs lie below results/runs, or where --out said",
+            folder.display()
+        )));
+    }
     let machine: Value = serde_json::from_slice(&read_file(&path)?).map_err(|error| {
         let reason = format!("not JSON, or cut off: {error}; restore it from a copy");
         Error::format(&path, Some(error.line() as u64), reason)
