@@ -111,7 +111,7 @@ fn ln_gamma(x: f64) -> f64 {
 
 /// The regularized incomplete beta function I_x(a, b), by its continued fraction (Abramowitz and Stegun 26.5.8) in the
 /// form of Lentz; the symmetry I_x(a, b) = 1 − I_{1−x}(b, a) keeps it in the half where it converges fast.
-fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
+pub(super) fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
     if x <= 0.0 {
         return 0.0;
     }
