@@ -8,7 +8,7 @@ use crate::device::Capabilities;
 use crate::error::{Error, Result};
 use crate::kernels::{Kernel, Registry};
 use crate::measure::{Finding, Goal, Job, measure};
-use crate::ops::{Cache, Case, DType, Family, Precision, Probe, ProbeKind, Problem, Update};
+use crate::ops::{Cache, Case, DType, Family, Precision, Probe, ProbeKind, Problem};
 use crate::plan::Planned;
 use crate::plan::estimate::{Basis, Estimator};
 use crate::record::{Counter, Outcome, Record, Sample};
@@ -60,36 +60,32 @@ impl Peaks {
         }
     }
 
-    /// The bandwidth roof of a case: of its own access pattern for an optimizer, the fastest read, copy or triad otherwise.
-    /// None where the operands stay in the cache, to which a roof measured beyond it does not apply.
+    /// The bandwidth roof of a case: the fastest read, copy or triad; none for optimizers, which are measured beside a probe of
+    /// their own pattern (see [`Campaign::measure`]), nor where the operands stay in the cache, to which a roof measured beyond
+    /// it does not apply.
     pub fn byte_rate(&self, case: &Case, last_level_cache: Bytes) -> Option<ByteRate> {
-        if case.cache == Cache::Warm && case.buffer_bytes() < last_level_cache * 2 {
+        if !beyond_cache(case, last_level_cache) {
             return None;
         }
         let rate = |kind| self.bytes.get(&(kind, case.threads)).copied();
         match case.problem {
-            Problem::Update(update) => rate(pattern(&update)),
             Problem::Matmul(_) | Problem::Attention(_) => {
                 [ProbeKind::Read, ProbeKind::Copy, ProbeKind::Triad]
                     .into_iter()
                     .filter_map(rate)
                     .max_by(|a, b| a.0.total_cmp(&b.0))
             }
-            Problem::Peak(_) => None,
+            Problem::Update(_) | Problem::Peak(_) => None,
         }
     }
 }
 
-/// The access pattern of an update.
-pub fn pattern(update: &Update) -> ProbeKind {
-    match update.rule.moments() {
-        0 => ProbeKind::Update2r1w,
-        1 => ProbeKind::Update3r2w,
-        _ => ProbeKind::Update4r3w,
-    }
+/// Whether a case's operands come from main memory.
+fn beyond_cache(case: &Case, last_level_cache: Bytes) -> bool {
+    case.cache == Cache::Cold || case.buffer_bytes() >= last_level_cache * 2
 }
 
-/// The probes that give the roofs of `cases`, each once, ahead of them.
+/// The probes that give the roofs of `cases`, each once, ahead of them; updates have theirs beside them.
 pub fn probes_for(cases: &[Planned], last_level_cache: Bytes) -> Vec<Planned> {
     let mut probes = Vec::new();
     for case in cases.iter().map(|p| &p.case) {
@@ -108,13 +104,7 @@ pub fn probes_for(cases: &[Planned], last_level_cache: Bytes) -> Vec<Planned> {
                         .map(|kind| (Probe::beyond_cache(kind, last_level_cache), Precision::F32)),
                 );
             }
-            Problem::Update(update) => {
-                wanted.push((
-                    Probe::beyond_cache(pattern(&update), last_level_cache),
-                    Precision::F32,
-                ));
-            }
-            Problem::Peak(_) => {}
+            Problem::Update(_) | Problem::Peak(_) => {}
         }
         let threads = case.threads;
         probes.extend(wanted.into_iter().map(|(probe, precision)| {
@@ -132,6 +122,8 @@ pub struct Campaign<'a> {
     pub kernels: Vec<&'static dyn Kernel>,
     /// Whether probes are there for the roofs that they give, and not for their own sake.
     pub roofs_only: bool,
+    /// Whether updates are measured beside a probe of their own access pattern.
+    pub patterns: bool,
     /// The worker processes.
     pub processes: Processes,
     /// When a case is measured well enough.
@@ -157,6 +149,10 @@ pub struct Campaign<'a> {
 impl Campaign<'_> {
     /// Measures every kernel on one case; `remaining` kernels × cases are still to come, this case's included. The entries
     /// are in the registry's order; kernels for which `skip` is true are left out.
+    ///
+    /// An update beyond the cache takes turns with a probe of its own access pattern, of the same length and in the same
+    /// processes, and its roof is the probe's median there. A roof measured minutes before, in other processes, was another
+    /// machine's: the host had moved the cores, or a neighbour had come or gone (a share of 0.87 or 1.6 where turns give 1).
     ///
     /// # Errors
     /// When the expected answer cannot be shared with the workers (a full disk).
@@ -186,13 +182,23 @@ impl Campaign<'_> {
                 }
             }
         }
+        let ours = jobs.len();
+        if ours > 0 {
+            jobs.extend(self.pattern(&case));
+        }
         let placement =
             if case.threads > 1 { (self.placement)() } else { Some("one-core".to_owned()) };
-        let mut findings = self.measure_jobs(&case, &jobs, &goal)?.into_iter();
+        let mut findings = self.measure_jobs(&case, &jobs, &goal)?;
+        let roof = findings.split_off(ours).pop().zip(jobs.last()).and_then(|(finding, probe)| {
+            let Some(Outcome::Measured(timing)) = finding.outcome else { return None };
+            Some(probe.case.cost().bytes / timing.median)
+        });
+        let roof = roof.or_else(|| self.peaks.byte_rate(&case, self.capabilities.last_level_cache));
+        let mut findings = findings.into_iter();
         let mut entries = Vec::new();
         for (kernel, refused) in outcomes {
             let Some(finding) = refused.or_else(|| findings.next()) else { continue };
-            if let Some(entry) = self.entry(planned, kernel, finding, placement.clone()) {
+            if let Some(entry) = self.entry(planned, kernel, finding, placement.clone(), roof) {
                 entries.push(entry);
             }
         }
@@ -219,6 +225,19 @@ impl Campaign<'_> {
         let wanted: Vec<&'static dyn Kernel> =
             Registry::default().for_case(case).filter(takes).collect();
         wanted.into_iter()
+    }
+
+    /// The probe of an update's access pattern, where its operands come from main memory.
+    fn pattern(&self, case: &Case) -> Option<Job> {
+        let Problem::Update(update) = case.problem else { return None };
+        if !self.patterns || !beyond_cache(case, self.capabilities.last_level_cache) {
+            return None;
+        }
+        let kind = ProbeKind::of_update(&update);
+        let probe = Problem::Peak(Probe { kind, size: update.params * size_of::<f32>() });
+        let case =
+            Case { threads: case.threads, cache: case.cache, ..Case::new(probe, Precision::F32) };
+        Some(Job { kernel: "peak/simd".into(), provider: "own".into(), case })
     }
 
     /// Jobs that fit into memory together are measured together, the others in several groups.
@@ -301,6 +320,7 @@ impl Campaign<'_> {
         kernel: &'static dyn Kernel,
         finding: Finding,
         placement: Option<String>,
+        roof: Option<ByteRate>,
     ) -> Option<Entry> {
         let case = planned.case;
         let outcome = finding.outcome?;
@@ -320,7 +340,7 @@ impl Campaign<'_> {
             allocated: finding.allocated,
             peak_resident: finding.peak_resident,
             peak_flops: self.peaks.flop_rate(&case),
-            peak_bytes: self.peaks.byte_rate(&case, self.capabilities.last_level_cache),
+            peak_bytes: roof,
             source_hash: format!("{}-{}", env!("CARGO_PKG_VERSION"), env!("SCALEMARK_GIT_COMMIT")),
         };
         let share = record.share_of_peak();

@@ -59,6 +59,28 @@ fn a_run_leaves_a_whole_folder_and_says_where() {
 }
 
 #[test]
+fn an_update_out_of_memory_takes_turns_with_a_probe_of_its_pattern_and_one_in_the_cache_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let roof = |name: &str, more: &[&str]| {
+        let run = folder.path().join(name);
+        let mut args = vec!["run", "--op", "momentum", "--params", "4099", "--threads", "1"];
+        args.extend(["--kernel", "optimizer/simd", "--budget", "60ms", "--processes", "2"]);
+        args.extend(["--out", run.to_str().unwrap()]);
+        args.extend(more);
+        let out = scalemark(&args);
+        assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+        let mut csv = csv::Reader::from_path(run.join("records.csv")).unwrap();
+        let column = csv.headers().unwrap().iter().position(|h| h == "peak_byte_per_s").unwrap();
+        let rows: Vec<_> = csv.records().map(Result::unwrap).collect();
+        assert_eq!(rows.len(), 1, "the probe is no record of its own");
+        rows[0][column].parse::<f64>().ok()
+    };
+    assert!(roof("cold", &["--cache", "cold"]).is_some_and(|rate| rate > 0.0));
+    assert_eq!(roof("warm", &["--cache", "warm"]), None);
+    assert_eq!(roof("unprobed", &["--cache", "cold", "--no-peaks"]), None);
+}
+
+#[test]
 fn a_run_never_touches_a_folder_that_holds_another_one() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");

@@ -29,6 +29,7 @@ fn measured() -> anyhow::Result<Vec<(String, String)>> {
         capabilities: &capabilities,
         kernels: Registry::default().kernels().collect(),
         roofs_only: true,
+        patterns: false,
         processes: Processes::new(spawns(&capabilities)?, 1),
         goal: Suite::Quick.goal(),
         deadline: None,

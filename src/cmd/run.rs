@@ -177,6 +177,7 @@ struct Plan {
     time_limit: Option<Duration>,
     seed: u64,
     roofs_only: bool,
+    patterns: bool,
 }
 
 impl Plan {
@@ -203,6 +204,7 @@ impl Plan {
             suite: if whole_suite { suite.name().to_owned() } else { "custom".to_owned() },
             time_limit,
             seed: order.effort.seed,
+            patterns: !order.effort.no_peaks,
             roofs_only: !order.selection.op.iter().any(|op| op == "peak"),
         })
     }
@@ -323,6 +325,7 @@ fn measure(
         capabilities,
         kernels: plan.kernels.clone(),
         roofs_only: plan.roofs_only,
+        patterns: plan.patterns,
         processes,
         goal: plan.goal,
         deadline: plan.time_limit.map(|limit| start + limit),

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::random::{self, Stream};
 use super::{
-    Cost, DType, Expected, ExpectedPart, Inputs, Precision, Role, Tensor, TensorSpec, sample,
+    Cost, DType, Expected, ExpectedPart, Inputs, Precision, Role, Tensor, TensorSpec, Update,
+    sample,
 };
 use crate::units::{Bytes, Flops};
 
@@ -49,6 +50,15 @@ impl ProbeKind {
         ProbeKind::Update3r2w,
         ProbeKind::Update4r3w,
     ];
+
+    /// The access pattern of an update.
+    pub fn of_update(update: &Update) -> ProbeKind {
+        match update.rule.moments() {
+            0 => ProbeKind::Update2r1w,
+            1 => ProbeKind::Update3r2w,
+            _ => ProbeKind::Update4r3w,
+        }
+    }
 
     /// The name used in keys and tables.
     pub fn name(self) -> &'static str {

@@ -8,6 +8,7 @@ use super::group::{Group, groups, rate, short, threads};
 use super::sweep::sweeps;
 use crate::ops::{Case, Family, ProbeKind, Problem};
 use crate::record::{Outcome, Record};
+use crate::units::ByteRate;
 
 /// A cell's text, safe within a table: no pipes, no line breaks, no markup.
 pub fn cell(text: &str) -> String {
@@ -124,8 +125,30 @@ pub fn peaks_table(records: &[Record]) -> Option<String> {
             code(&record.kernel),
         ]
     };
-    let rows: Vec<Vec<String>> = best.iter().map(row).collect();
+    let mut rows: Vec<Vec<String>> = best.iter().map(row).collect();
+    rows.extend(patterns(records));
     (!rows.is_empty()).then(|| table(&["limit", "dtype", "threads ", "reached ", "kernel"], &rows))
+}
+
+/// The limits of the optimizers' access patterns, which were measured beside each update: the fastest of a pattern.
+fn patterns(records: &[Record]) -> Vec<Vec<String>> {
+    let mut best: Vec<((&str, usize), ByteRate)> = Vec::new();
+    for record in records {
+        let (Problem::Update(update), Some(rate)) = (&record.case.problem, record.peak_bytes)
+        else {
+            continue;
+        };
+        let key = (ProbeKind::of_update(update).name(), record.case.threads);
+        match best.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, held)) => held.0 = held.0.max(rate.0),
+            None => best.push((key, rate)),
+        }
+    }
+    let row = |((kind, threads), rate): &((&str, usize), ByteRate)| {
+        let beside = "beside each update; the fastest";
+        vec![cell(kind), cell("f32"), threads.to_string(), rate.to_string(), cell(beside)]
+    };
+    best.iter().map(row).collect()
 }
 
 /// The fitted law of every kernel on every sweep.
