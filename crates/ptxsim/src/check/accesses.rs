@@ -1,9 +1,9 @@
 //! Accesses, one after the other: each is compared with those before it, and remembered.
 
-use std::cell::Cell;
-
 use super::clock::Party;
-use super::shadow::{Epoch, Shadow, Strength};
+use super::epoch::{Epoch, Span, Spread, Strength, Way};
+use super::judge::Judge;
+use super::shadow::Shadow;
 use super::{Checker, Trace};
 use crate::error::Kind;
 use crate::exec::access::{Pattern, Region};
@@ -30,40 +30,10 @@ pub(crate) struct Conflict {
 
 impl Conflict {
     /// Takes in the lanes of another between the same instructions of the same warps.
-    fn widen(&mut self, other: &Conflict) {
+    pub fn widen(&mut self, other: &Conflict) {
         if (self.kind, self.warp, self.pc) == (other.kind, other.warp, other.pc) {
             self.lanes |= other.lanes;
             self.other_lanes |= other.other_lanes;
-        }
-    }
-}
-
-/// Whose access it was, and when.
-type Doer = (Party, u32, u32, u32);
-
-/// What was found out of one.
-type Answer = Option<(Doer, Option<bool>)>;
-
-/// What was found out during one access about others, which many words have in common.
-#[derive(Default)]
-struct Answers([[Cell<Answer>; 4]; 2]);
-
-impl Answers {
-    /// What holds of an access whichever lanes made it: as it was found out, or as `find` finds out now.
-    #[inline(always)]
-    fn ask(&self, old: &Epoch, proxied: bool, find: impl FnOnce() -> Option<bool>) -> Option<bool> {
-        if old.time == 0 {
-            return Some(true);
-        }
-        let doer = (old.party, old.warp, old.mbarrier, old.time);
-        let slot = &self.0[proxied as usize][old.warp as usize % 4];
-        match slot.get() {
-            Some((known, answer)) if known == doer => answer,
-            _ => {
-                let answer = find();
-                slot.set(Some((doer, answer)));
-                answer
-            }
         }
     }
 }
@@ -112,48 +82,26 @@ impl Checker {
             None => (Party::Threads, 0, threads.time(warp)),
         };
         let collective = asynchronous && !access.lanes.is_power_of_two();
-        let new = Epoch {
-            warp,
-            time,
-            lanes: 0,
-            pc: place.pc,
-            serial: self.serial,
-            mbarrier,
-            party,
-            strength,
-            collective,
-            asynchronous,
+        let way = match (asynchronous, collective) {
+            (false, _) => Way::Generic,
+            (true, false) => Way::Async,
+            (true, true) => Way::Together,
         };
-        let per_block = self.warps;
-        let meet = |old: &Epoch| {
-            let near = old.warp / per_block == warp / per_block;
-            strong
-                && old.strength != Strength::Weak
-                && (near || (old.strength, strength) == (Strength::Device, Strength::Device))
-        };
-        let mut conflict: Option<Conflict> = None;
-        let known = Answers::default();
+        let serial = self.serial;
+        let (pc, spread) = (place.pc, Spread::default());
+        let new =
+            Epoch { warp, time, lanes: 0, pc, serial, mbarrier, party, strength, way, spread };
+        // Lanes of instructions that take mbarriers may learn while they go on.
+        let barrier = request.proxy == Proxy::Barrier;
+        let mut conflict = None;
         let mut rest = access.lanes;
         while rest != 0 {
-            // Neighbours that access the same bytes go together.
-            let first = rest.trailing_zeros() as usize;
-            let offset = access.offsets[first];
-            let mut mask = 1u32 << first;
-            while let next = 32 - mask.leading_zeros() as usize
-                && next < 32
-                && rest >> next & 1 == 1
-                && access.offsets[next] == offset
-            {
-                mask |= 1 << next;
-            }
+            let (mask, row) = neighbours(access, rest, !collective && !barrier);
             rest &= !mask;
-            let who = if collective { !0 } else { mask };
-            let sees = if collective { 1 } else { mask };
-            let mut epoch = Epoch { lanes: who, ..new };
+            let offset = access.offsets[mask.trailing_zeros() as usize];
+            let mut epoch = Epoch { lanes: if collective { !0 } else { mask }, ..new };
             let mut key = None;
-            if request.proxy == Proxy::Barrier
-                && let Region::Shared(rank) = access.region
-            {
+            if barrier && let Region::Shared(rank) = access.region {
                 let at = (place.cluster, rank, offset as u32);
                 if kind == AccessKind::Write {
                     threads.renew(at.0, at.1, at.2);
@@ -163,95 +111,56 @@ impl Checker {
                 }
                 key = Some(at);
             }
-            let ordered = |old: &Epoch, proxied: bool| {
-                let standing = || match acting {
-                    Some(acting) => acting.issued.standing(old, proxied),
-                    None => threads.standing(warp, old, proxied),
-                };
-                // Instructions that take mbarriers may learn while they go on.
-                let alike = request.proxy != Proxy::Barrier;
-                match alike.then(|| known.ask(old, proxied, standing)).flatten() {
-                    Some(known) => known,
-                    None => match acting {
-                        Some(acting) => acting.issued.ordered(sees, old, proxied),
-                        None => threads.ordered(warp, sees, old, proxied),
-                    },
-                }
+            let judge = Judge {
+                threads,
+                acting,
+                warp,
+                serial,
+                strength,
+                writes: kind.writes(),
+                asynchronous,
+                collective,
+                races: self.races,
+                proxies: self.proxies,
+                per_block: self.warps,
             };
-            // Lanes of this very instruction are compared by value, elsewhere.
-            let before = |old: &Epoch| old.serial == new.serial || ordered(old, false) || meet(old);
             let hidden = |old: &Epoch| key.is_some_and(|key| self.mbarriers.is_hidden(key, old));
-            shadow.each(offset, access.bytes, |readers, cell, at| {
-                let mut found = |kind: Kind, old: Epoch, wrote: bool| {
-                    let (other_lanes, pc) = (old.lanes, old.pc);
-                    let new = Conflict {
-                        kind,
-                        lanes: mask,
-                        offset: at,
-                        warp: old.warp,
-                        other_lanes,
-                        pc,
-                        wrote,
-                    };
+            let bytes = access.bytes;
+            let span = match row {
+                true => Span::row(offset, bytes, mask.trailing_zeros(), mask, epoch),
+                false => Span::all(offset, bytes as u64, epoch),
+            };
+            shadow.each(&span.writing(kind.writes()), |readers, cell, part, at| {
+                judge.look(readers, cell, part, hidden, |kind, old, wrote| {
+                    let lanes = mask & part.lanes;
+                    let Epoch { warp, lanes: other_lanes, pc, .. } = *old;
+                    let new = Conflict { kind, lanes, offset: at, warp, other_lanes, pc, wrote };
                     match &mut conflict {
                         None => conflict = Some(new),
                         // The first is told, with all lanes that it is about.
                         Some(first) => first.widen(&new),
                     }
-                };
-                if self.races && !before(&cell.write) {
-                    let hidden = hidden(&cell.write);
-                    let kind = if hidden { Kind::MissingInitFence } else { Kind::Race };
-                    found(kind, cell.write, true);
-                } else if self.proxies
-                    && asynchronous
-                    && !cell.write.asynchronous
-                    && !ordered(&cell.write, true)
-                {
-                    found(Kind::MissingProxyFence, cell.write, true);
-                } else if self.races
-                    && kind.writes()
-                    && let Some(reader) = readers.conflict(cell, before)
-                {
-                    found(Kind::Race, reader, false);
-                }
-                if kind.writes() {
-                    let same = cell.write.serial == epoch.serial;
-                    let lanes = if same { cell.write.lanes | epoch.lanes } else { epoch.lanes };
-                    readers.wrote(cell, Epoch { lanes, ..epoch });
-                } else {
-                    readers.read(cell, epoch, |old| {
-                        old.strength == Strength::Weak && ordered(old, false)
-                    });
-                }
+                })
             });
-            if let Region::Shared(rank) = access.region
-                && rank != place.block
-            {
-                guest(&mut self.guests[number as usize], epoch);
+            match access.region {
+                Region::Shared(rank) if rank != place.block => {
+                    guest(&mut self.guests[number as usize], epoch);
+                }
+                Region::Global(index) if self.apart => {
+                    self.footprint.note(index, span.begin..span.end, place.pc, kind.writes());
+                }
+                _ => {}
             }
         }
-        if self.apart
+        if !self.watched.is_empty()
             && let Region::Global(index) = access.region
         {
-            let mut note = |offset: u64, len: u32| {
-                self.footprint.note(index, offset, len, place.pc, kind.writes());
-            };
-            match access.pattern {
-                Pattern::Row => note(access.first(), 32 * access.bytes),
-                Pattern::Same => note(access.first(), access.bytes),
-                Pattern::Any => {
-                    lanes(access.lanes).for_each(|lane| note(access.offsets[lane], access.bytes));
-                }
-            }
-            if !self.watched.is_empty() {
-                self.trace(place, access, index);
-            }
+            self.trace(place, access, index);
         }
         if strong && self.acting.is_none() {
             for lane in lanes(access.lanes) {
                 let word = (number, access.offsets[lane] / 4);
-                self.threads.strong((warp, lane, warp / per_block), word, request);
+                self.threads.strong((warp, lane, warp / self.warps), word, request);
             }
         }
         conflict
@@ -279,6 +188,32 @@ impl Checker {
             }
         }
     }
+}
+
+/// The first of `rest` and the lanes behind it that go together: all at the same bytes, or each at bytes of its own behind
+/// those of the lane before, which the second tells and `rows` allows.
+#[inline(always)]
+fn neighbours(access: &Access, rest: u32, rows: bool) -> (u32, bool) {
+    match access.pattern {
+        Pattern::Same => return (rest, false),
+        Pattern::Row if rows => return (rest, true),
+        _ => {}
+    }
+    let first = rest.trailing_zeros() as usize;
+    let leading = access.offsets[first];
+    let follows = |next: usize, stride: u64| {
+        next < 32
+            && rest >> next & 1 == 1
+            && access.offsets[next] == leading + (next - first) as u64 * stride
+    };
+    let stride =
+        if rows && follows(first + 1, access.bytes as u64) { access.bytes as u64 } else { 0 };
+    let mut next = first + 1;
+    while follows(next, stride) {
+        next += 1;
+    }
+    let mask = (!0u32 >> (32 - (next - first))) << first;
+    (mask, stride != 0)
 }
 
 /// Remembers an access of another block.

@@ -4,6 +4,7 @@
 //! that the launch began with, and tell which of their accesses touch the byte.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::Outcome;
 use crate::error::{Finding, Kind};
@@ -26,19 +27,17 @@ struct Page {
 /// What one cluster did to global memory, by allocation and page.
 #[derive(Debug, Default)]
 pub(super) struct Footprint {
-    pages: HashMap<(usize, u64), Box<Page>>,
+    allocations: Vec<Vec<Option<Box<Page>>>>,
 }
 
 impl Footprint {
-    /// Notes `len` bytes at `offset` of an allocation.
+    /// Notes bytes of an allocation.
     #[inline]
-    pub fn note(&mut self, allocation: usize, offset: u64, len: u32, pc: u32, writes: bool) {
-        let (mut at, end) = (offset, offset + len as u64);
+    pub fn note(&mut self, allocation: usize, bytes: Range<u64>, pc: u32, writes: bool) {
+        let Range { start: mut at, end } = bytes;
         while at < end {
             let next = (at / PAGE * PAGE + PAGE).min(end);
-            let page = self.pages.entry((allocation, at / PAGE)).or_insert_with(|| {
-                Box::new(Page { read: [0; 64], written: [0; 64], by: Vec::new() })
-            });
+            let page = self.page(allocation, (at / PAGE) as usize);
             let bits = if writes { &mut page.written } else { &mut page.read };
             crate::exec::mark(bits, (at % PAGE) as usize, (next - at) as usize);
             if !page.by.contains(&(pc, writes)) {
@@ -46,6 +45,34 @@ impl Footprint {
             }
             at = next;
         }
+    }
+
+    /// A page, by number in its allocation.
+    #[inline]
+    fn page(&mut self, allocation: usize, number: usize) -> &mut Page {
+        if self.allocations.len() <= allocation {
+            self.allocations.resize_with(allocation + 1, Vec::new);
+        }
+        let pages = &mut self.allocations[allocation];
+        if pages.len() <= number {
+            pages.resize_with(number + 1, || None);
+        }
+        pages[number].get_or_insert_with(|| {
+            Box::new(Page { read: [0; 64], written: [0; 64], by: Vec::new() })
+        })
+    }
+
+    /// Those that were accessed, in order.
+    fn pages(&self) -> impl Iterator<Item = ((usize, u64), &Page)> {
+        self.allocations.iter().enumerate().flat_map(|(allocation, pages)| {
+            let numbered = pages.iter().zip(0..);
+            numbered.filter_map(move |(page, k)| Some(((allocation, k), page.as_deref()?)))
+        })
+    }
+
+    /// A page that was accessed.
+    fn get(&self, (allocation, number): (usize, u64)) -> Option<&Page> {
+        self.allocations.get(allocation)?.get(number as usize)?.as_deref()
     }
 }
 
@@ -87,10 +114,8 @@ pub(crate) fn clashes(outcomes: &[Outcome]) -> Vec<Clash> {
     let mut sums: HashMap<(usize, u64), Sum> = HashMap::new();
     let mut found: Vec<Clash> = Vec::new();
     for (index, outcome) in outcomes.iter().enumerate() {
-        let mut pages: Vec<_> = outcome.footprint.pages.iter().collect();
-        pages.sort_by_key(|(key, _)| **key);
-        for (key, page) in pages {
-            let sum = sums.entry(*key).or_insert(Sum { read: [0; 64], written: [0; 64] });
+        for (key, page) in outcome.footprint.pages() {
+            let sum = sums.entry(key).or_insert(Sum { read: [0; 64], written: [0; 64] });
             let clash = (0..64).find_map(|k| {
                 let both = page.written[k] & (sum.read[k] | sum.written[k])
                     | page.read[k] & sum.written[k];
@@ -105,7 +130,7 @@ pub(crate) fn clashes(outcomes: &[Outcome]) -> Vec<Clash> {
                 };
                 // Of the clusters before, the first whose own page has the byte.
                 let theirs = outcomes[..index].iter().enumerate().find_map(|(k, before)| {
-                    let page = before.footprint.pages.get(key)?;
+                    let page = before.footprint.get(key)?;
                     let has = bit(if wrote { &page.written } else { &page.read });
                     has.then(|| (k, wrote, first(page, wrote)))
                 });

@@ -2,10 +2,44 @@
 
 use std::rc::Rc;
 
-use super::shadow::Epoch;
+use super::epoch::Epoch;
 
 /// Times of the 32 lanes of a warp.
 pub(super) type Times = [u32; 32];
+
+/// What is known of a party of a warp.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Row {
+    times: Times,
+    /// The least and the most of them: they answer nearly every question.
+    least: u32,
+    most: u32,
+}
+
+impl Row {
+    /// Takes over the later times.
+    fn raise(&mut self, lanes: u32, until: &Times) {
+        for lane in 0..32 {
+            let time = if lanes >> lane & 1 == 1 { until[lane] } else { 0 };
+            self.times[lane] = self.times[lane].max(time);
+        }
+        self.least = self.times.iter().copied().fold(u32::MAX, u32::min);
+        self.most = self.times.iter().copied().fold(0, u32::max);
+    }
+
+    /// The lanes of an access that are not known to have made it.
+    #[inline]
+    fn missing(&self, earlier: &Epoch) -> u32 {
+        if self.least >= earlier.time {
+            return 0;
+        }
+        if self.most < earlier.time {
+            return earlier.lanes;
+        }
+        let late = (0..32).fold(0, |m, k| m | ((self.times[k] < earlier.time) as u32) << k);
+        late & earlier.lanes
+    }
+}
 
 /// Who does something: the threads of a warp, or what they have started and what goes on without them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,7 +63,7 @@ pub(super) const OF_WARPS: usize = Party::Phases as usize;
 /// What is known of every party: all that it did up to a time. Warps are numbered by where they are resident.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Clock {
-    warps: [Vec<Option<Rc<Times>>>; OF_WARPS],
+    warps: [Vec<Option<Rc<Row>>>; OF_WARPS],
     /// By number of the mbarrier.
     phases: Vec<u32>,
 }
@@ -45,10 +79,7 @@ impl Clock {
         }
         match self.warps[earlier.party as usize].get(earlier.warp as usize) {
             None | Some(None) => earlier.lanes,
-            Some(Some(times)) => {
-                let late = |lane: &usize| times[*lane] < earlier.time;
-                crate::exec::lanes(earlier.lanes).filter(late).fold(0, |m, lane| m | 1 << lane)
-            }
+            Some(Some(row)) => row.missing(earlier),
         }
     }
 
@@ -81,10 +112,7 @@ impl Clock {
         if list.len() <= warp {
             list.resize(warp + 1, None);
         }
-        let times = Rc::make_mut(list[warp].get_or_insert_default());
-        for lane in crate::exec::lanes(lanes) {
-            times[lane] = times[lane].max(until[lane]);
-        }
+        Rc::make_mut(list[warp].get_or_insert_default()).raise(lanes, until);
     }
 
     /// Learns that an mbarrier has come to `time`.
@@ -97,19 +125,23 @@ impl Clock {
     }
 }
 
-fn join(mine: &mut Vec<Option<Rc<Times>>>, theirs: &[Option<Rc<Times>>]) {
+fn join(mine: &mut Vec<Option<Rc<Row>>>, theirs: &[Option<Rc<Row>>]) {
     if mine.len() < theirs.len() {
         mine.resize(theirs.len(), None);
     }
     for (mine, theirs) in mine.iter_mut().zip(theirs) {
         match (&mut *mine, theirs) {
             (_, None) => {}
-            (None, Some(times)) => *mine = Some(times.clone()),
+            (None, Some(row)) => *mine = Some(row.clone()),
             (Some(a), Some(b)) if Rc::ptr_eq(a, b) => {}
             (Some(a), Some(b)) => {
-                if a.iter().zip(b.iter()).any(|(a, b)| b > a) {
-                    let times = Rc::make_mut(a);
-                    (0..32).for_each(|lane| times[lane] = times[lane].max(b[lane]));
+                let covers = |a: &Row, b: &Row| {
+                    a.least >= b.most || a.times.iter().zip(&b.times).all(|(a, b)| a >= b)
+                };
+                if covers(b, a) {
+                    *a = b.clone();
+                } else if !covers(a, b) {
+                    Rc::make_mut(a).raise(!0, &b.times);
                 }
             }
         }

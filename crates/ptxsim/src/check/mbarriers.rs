@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::clock::Party;
-use super::shadow::Epoch;
+use super::epoch::Epoch;
 use crate::exec::Place;
 
 /// Where an mbarrier lies: slot of the cluster, rank of the block, offset.

@@ -3,7 +3,10 @@
 mod accesses;
 mod across;
 mod clock;
+mod epoch;
+mod judge;
 mod mbarriers;
+mod readers;
 mod registers;
 mod report;
 mod shadow;
@@ -11,9 +14,10 @@ mod threads;
 mod work;
 
 use across::Footprint;
+use epoch::Epoch;
 use mbarriers::Mbarriers;
 use registers::Registers;
-use shadow::{Epoch, Shadow};
+use shadow::Shadow;
 use threads::Threads;
 use work::Deed;
 

@@ -1,267 +1,204 @@
-//! Who last wrote and who has read each byte since, kept by words of four bytes where all four have one history.
+//! Who last wrote and who has read each byte since, kept by lines of 32 bytes as long as each is accessed as a whole.
+//!
+//! Lanes that lie side by side share one history of a line, as in FastTrack (Flanagan and Freund, 2009) threads share an
+//! epoch: the history remembers how the lanes divide the line. A line that is accessed in parts, or whose lanes must be told
+//! apart, has a history for each piece of 16, 8, 4, 2 or 1 bytes, until something writes all of it again.
 
-use std::collections::HashMap;
+use super::epoch::{Epoch, Span};
+use super::readers::Readers;
 
-use super::clock::Party;
-
-/// An access by some lanes of one warp, at the warp's time.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Epoch {
-    /// The warp.
-    pub warp: u32,
-    /// Its time, or its party's, from 1; 0 stands for no access.
-    pub time: u32,
-    /// Which lanes.
-    pub lanes: u32,
-    /// The instruction.
-    pub pc: u32,
-    /// Number of the access in its machine: lanes of one instruction have the same.
-    pub serial: u32,
-    /// The mbarrier that tells of it, for [`Party::Phases`].
-    pub mbarrier: u32,
-    /// Who of the warp: its threads, or work that they started.
-    pub party: Party,
-    /// How strong.
-    pub strength: Strength,
-    /// Whether the warp acted as one, so that each of its lanes speaks for all.
-    pub collective: bool,
-    /// Whether it went through the asynchronous proxy.
-    pub asynchronous: bool,
-}
-
-/// Which accesses may meet another without an order between them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Strength {
-    /// None.
-    #[default]
-    Weak,
-    /// Strong ones of the same block.
-    Block,
-    /// Strong ones of the device.
-    Device,
-}
-
-/// Readers of a word that are remembered; of more the oldest is forgotten.
-const READERS: usize = 64;
-
-/// History of a byte, or of a word whose bytes have one history.
+/// History of a line, or of a piece of one.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cell {
     /// The last write.
     pub write: Epoch,
     /// A read since.
     pub read: Epoch,
-    /// More of them, in [`Shadow::readers`]: index plus 1.
-    more: u32,
-    split: bool,
+    /// More of them, in [`Readers`]: index plus 1.
+    pub more: u32,
 }
 
-impl Cell {
-    /// Whether nothing tells it from another, of cells that have no further readers.
-    fn alike(&self, other: &Cell) -> bool {
-        self.write == other.write && self.read == other.read
-    }
+/// What a visit of a history came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Visit {
+    /// It is done.
+    Done,
+    /// Nothing was changed: the lanes must be told apart first.
+    Finer,
 }
 
-/// Words of a page.
-const PAGE: usize = 256;
-/// Words of a unit, which has one history as long as it is accessed as a whole: that of its first word.
-const UNIT: usize = 4;
+/// Bytes of a line, as a power of two.
+const LINE: u32 = 5;
+/// Lines of a page.
+const PAGE: usize = 64;
 
-/// Histories of a page.
-#[derive(Debug)]
-struct Page {
-    cells: Box<[Cell]>,
-    /// Units whose words have histories of their own, one bit each.
-    apart: u64,
+/// Histories of a line.
+#[derive(Debug, Clone, Default)]
+struct Line {
+    /// The one of a line that is whole.
+    cell: Cell,
+    /// Otherwise where its pieces are in [`Pieces::cells`], and above that the bytes of one as a power of two; 0 for a whole line.
+    pieces: u32,
 }
 
-impl Default for Page {
-    fn default() -> Page {
-        Page { cells: vec![Cell::default(); PAGE].into(), apart: 0 }
-    }
+/// Histories of pieces of lines.
+#[derive(Debug, Default)]
+struct Pieces {
+    cells: Vec<Cell>,
+    /// Places that are free again, by the bytes of a piece as a power of two.
+    free: [Vec<u32>; LINE as usize],
 }
 
 /// Histories of one region of memory.
 #[derive(Debug, Default)]
 pub(super) struct Shadow {
-    pages: Vec<Option<Page>>,
-    split: HashMap<u32, [Cell; 4]>,
-    readers: Vec<Vec<Epoch>>,
-    free: Vec<u32>,
+    pages: Vec<Option<Box<[Line]>>>,
+    pieces: Pieces,
+    readers: Readers,
 }
 
 impl Shadow {
-    /// Calls `visit` for the histories of `len` bytes from `offset` on, which it may change.
+    /// Calls `visit` for the histories of the bytes of `span`, which it may change: with the access as far as it is one to
+    /// the bytes of that history, and the first of them.
     #[inline]
     pub fn each(
         &mut self,
-        offset: u64,
-        len: u32,
-        mut visit: impl FnMut(&mut Readers, &mut Cell, u64),
+        span: &Span,
+        mut visit: impl FnMut(&mut Readers, &mut Cell, &Epoch, u64) -> Visit,
     ) {
-        let (mut at, end) = (offset, offset + len as u64);
-        let mut readers = Readers { lists: &mut self.readers, free: &mut self.free };
-        while at < end {
-            let word = (at / 4) as usize;
-            let page = word / PAGE;
-            if self.pages.len() <= page {
-                self.pages.resize_with(page + 1, || None);
+        let mut at = span.begin;
+        while at < span.end {
+            let number = (at >> LINE) as usize;
+            if self.pages.len() <= number / PAGE {
+                self.pages.resize_with(number / PAGE + 1, || None);
             }
-            let Page { cells, apart } = self.pages[page].get_or_insert_default();
-            let unit = word % PAGE / UNIT;
-            let cells = &mut cells[unit * UNIT..][..UNIT];
-            if *apart >> unit & 1 == 0 {
-                if at.is_multiple_of(4 * UNIT as u64) && end - at >= 4 * UNIT as u64 {
-                    visit(&mut readers, &mut cells[0], at);
-                    at += 4 * UNIT as u64;
-                    continue;
+            let page = self.pages[number / PAGE]
+                .get_or_insert_with(|| vec![Line::default(); PAGE].into_boxed_slice());
+            let line = &mut page[number % PAGE];
+            let (begin, next) = ((at >> LINE) << LINE, ((at >> LINE) + 1) << LINE);
+            let whole = at == begin && span.end >= next;
+            let done = whole
+                && line.pieces == 0
+                && visit(&mut self.readers, &mut line.cell, &span.part(at, LINE), at)
+                    == Visit::Done;
+            if !done {
+                self.pieces.visit(
+                    line,
+                    &mut self.readers,
+                    (at, next.min(span.end)),
+                    span,
+                    &mut visit,
+                );
+                if whole && span.writes {
+                    self.pieces.unite(line, begin, span);
                 }
-                *apart |= 1 << unit;
-                for k in 1..UNIT {
-                    cells[k] = Cell { more: readers.copy(cells[0].more), ..cells[0].clone() };
-                }
-            } else if at.is_multiple_of(4 * UNIT as u64)
-                && end - at >= 4 * UNIT as u64
-                && cells.iter().all(|cell| !cell.split)
-            {
-                for (k, cell) in cells.iter_mut().enumerate() {
-                    visit(&mut readers, cell, at + 4 * k as u64);
-                }
-                if cells.iter().all(|cell| cell.more == 0 && cell.alike(&cells[0])) {
-                    *apart &= !(1 << unit);
-                }
-                at += 4 * UNIT as u64;
-                continue;
-            }
-            let cell = &mut cells[word % UNIT];
-            let next = (at / 4 * 4 + 4).min(end);
-            if next - at == 4 && !cell.split {
-                visit(&mut readers, cell, at);
-            } else {
-                let bytes = self.split.entry(word as u32).or_insert_with(|| {
-                    cell.split = true;
-                    let copy = |readers: &mut Readers, cell: &Cell| Cell {
-                        more: readers.copy(cell.more),
-                        split: false,
-                        ..cell.clone()
-                    };
-                    std::array::from_fn(|_| copy(&mut readers, cell))
-                });
-                (at..next).for_each(|k| visit(&mut readers, &mut bytes[k as usize % 4], k));
             }
             at = next;
         }
     }
 }
 
-/// Lists of readers of words that more than one warp has read.
-pub(super) struct Readers<'a> {
-    lists: &'a mut Vec<Vec<Epoch>>,
-    free: &'a mut Vec<u32>,
-}
-
-impl Readers<'_> {
-    fn copy(&mut self, more: u32) -> u32 {
-        if more == 0 {
-            return 0;
-        }
-        let list = self.lists[more as usize - 1].clone();
-        self.keep(list)
-    }
-
-    /// A new list with nothing in it.
-    fn open(&mut self) -> u32 {
-        match self.free.pop() {
-            // Lists are given back empty.
-            Some(index) => index + 1,
-            None => self.keep(Vec::new()),
-        }
-    }
-
-    fn keep(&mut self, list: Vec<Epoch>) -> u32 {
-        match self.free.pop() {
-            Some(index) => {
-                self.lists[index as usize] = list;
-                index + 1
-            }
-            None => {
-                self.lists.push(list);
-                self.lists.len() as u32
+impl Pieces {
+    /// Visits the pieces of a line that lie within `at..end`.
+    fn visit(
+        &mut self,
+        line: &mut Line,
+        readers: &mut Readers,
+        (mut at, end): (u64, u64),
+        span: &Span,
+        visit: &mut impl FnMut(&mut Readers, &mut Cell, &Epoch, u64) -> Visit,
+    ) {
+        // As large as a piece can be that lies within or without.
+        let mut size = (at | end | 1 << LINE).trailing_zeros();
+        while at < end {
+            self.refine(line, readers, size);
+            let (index, piece) = line.place();
+            size = piece;
+            let cell = match piece {
+                LINE => &mut line.cell,
+                piece => &mut self.cells[index + ((at as usize % (1 << LINE)) >> piece)],
+            };
+            let part = span.part(at, piece);
+            match visit(readers, cell, &part, at) {
+                Visit::Done => at += 1 << piece,
+                Visit::Finer => {
+                    let finest = part.parts().max(cell.write.parts()).max(cell.read.parts());
+                    size = piece - finest.max(readers.parts(cell.more));
+                }
             }
         }
     }
 
-    /// The first read since the last write that is not `ordered`.
-    #[inline]
-    pub fn conflict(&self, cell: &Cell, ordered: impl Fn(&Epoch) -> bool) -> Option<Epoch> {
-        if cell.read.time == 0 {
-            return None;
+    /// Makes the pieces of a line `1 << size` bytes, where they are larger.
+    fn refine(&mut self, line: &mut Line, readers: &mut Readers, size: u32) {
+        let (from, before) = line.place();
+        if before <= size {
+            return;
         }
-        if !ordered(&cell.read) {
-            return Some(cell.read);
+        let to = self.take(size);
+        let split = before - size;
+        for k in 0..1usize << (LINE - before) {
+            let old = if before == LINE {
+                std::mem::take(&mut line.cell)
+            } else {
+                std::mem::take(&mut self.cells[from + k])
+            };
+            for part in 0..1u32 << split {
+                self.cells[to + (k << split) + part as usize] = Cell {
+                    write: old.write.piece(split, part),
+                    read: old.read.piece(split, part),
+                    more: readers.copy(old.more, |epoch| epoch.piece(split, part)),
+                };
+            }
+            readers.give_back(old.more);
         }
-        match cell.more {
-            0 => None,
-            more => self.lists[more as usize - 1].iter().find(|e| !ordered(e)).copied(),
+        if before < LINE {
+            self.free[before as usize].push(from as u32);
+        }
+        line.pieces = (size + 1) << 28 | to as u32;
+    }
+
+    /// Makes one whole of a line at `begin`, where all of its pieces know of `span` alone.
+    fn unite(&mut self, line: &mut Line, begin: u64, span: &Span) {
+        let (index, size) = line.place();
+        // Two halves are as fast as a whole that is halved again.
+        if size + 1 >= LINE {
+            return;
+        }
+        let count = 1usize << (LINE - size);
+        let alone = |(k, cell): (usize, &Cell)| {
+            cell.read.time == 0
+                && cell.more == 0
+                && cell.write == span.part(begin + ((k as u64) << size), size)
+        };
+        if self.cells[index..index + count].iter().enumerate().all(alone) {
+            line.cell = Cell { write: span.part(begin, LINE), ..Cell::default() };
+            line.pieces = 0;
+            self.free[size as usize].push(index as u32);
         }
     }
 
-    /// Notes a write, before which all reads are.
-    #[inline]
-    pub fn wrote(&mut self, cell: &mut Cell, epoch: Epoch) {
-        cell.write = epoch;
-        cell.read = Epoch::default();
-        if cell.more != 0 {
-            self.lists[cell.more as usize - 1].clear();
-            self.free.push(cell.more - 1);
-            cell.more = 0;
+    /// Room for the pieces of a line.
+    fn take(&mut self, size: u32) -> usize {
+        if let Some(index) = self.free[size as usize].pop() {
+            return index as usize;
         }
-    }
-
-    /// Notes a read; one that is `ordered` before it need not be remembered.
-    #[inline]
-    pub fn read(&mut self, cell: &mut Cell, epoch: Epoch, ordered: impl Fn(&Epoch) -> bool) {
-        if cell.read.time == 0 || cell.more == 0 && ordered(&cell.read) {
-            cell.read = epoch;
-            return;
-        }
-        if absorb(&mut cell.read, &epoch) {
-            return;
-        }
-        if cell.more == 0 {
-            cell.more = self.open();
-        }
-        let list = &mut self.lists[cell.more as usize - 1];
-        if list.iter_mut().any(|e| absorb(e, &epoch)) {
-            return;
-        }
-        if list.len() == READERS {
-            list.remove(0);
-        }
-        list.push(epoch);
+        let index = self.cells.len();
+        assert!(index < 1 << 28, "histories of more than 2^28 pieces of memory");
+        self.cells.resize_with(index + (1 << (LINE - size)), Cell::default);
+        index
     }
 }
 
-/// Whether `new` needs no place of its own beside `old`.
-#[inline]
-fn absorb(old: &mut Epoch, new: &Epoch) -> bool {
-    let alike = (old.warp, old.party, old.mbarrier) == (new.warp, new.party, new.mbarrier)
-        && old.strength == new.strength
-        && old.collective == new.collective
-        && old.asynchronous == new.asynchronous;
-    if !alike {
-        return false;
+impl Line {
+    /// Where its pieces are, and the bytes of one as a power of two.
+    #[inline]
+    fn place(&self) -> (usize, u32) {
+        match self.pieces {
+            0 => (0, LINE),
+            pieces => ((pieces & ((1 << 28) - 1)) as usize, (pieces >> 28) - 1),
+        }
     }
-    if old.time == new.time && (old.pc == new.pc || new.lanes & !old.lanes == 0) {
-        old.lanes |= new.lanes;
-        return true;
-    }
-    if old.lanes & !new.lanes == 0 {
-        *old = *new;
-        return true;
-    }
-    false
 }
 
 #[cfg(test)]
@@ -272,62 +209,87 @@ mod tests {
         Epoch { warp, lanes, time, ..Epoch::default() }
     }
 
-    #[test]
-    fn bytes_of_a_word_get_histories_of_their_own_where_they_differ() {
-        let mut shadow = Shadow::default();
-        shadow.each(8, 4, |readers, cell, _| readers.wrote(cell, epoch(1, 1, 1)));
-        shadow.each(9, 2, |readers, cell, _| readers.wrote(cell, epoch(2, 2, 2)));
+    fn write(shadow: &mut Shadow, span: &Span) {
+        shadow.each(&span.writing(true), |readers, cell, part, _| {
+            readers.wrote(cell, *part);
+            Visit::Done
+        });
+    }
+
+    fn read(shadow: &mut Shadow, span: &Span) {
+        shadow.each(span, |readers, cell, part, _| {
+            readers.read(cell, *part, || false);
+            Visit::Done
+        });
+    }
+
+    /// Begin of each history, and warp and lanes of its last write.
+    fn writes(shadow: &mut Shadow, begin: u64, len: u64) -> Vec<(u64, u32, u32)> {
         let mut seen = Vec::new();
-        shadow.each(8, 4, |_, cell, at| seen.push((at, cell.write.warp)));
-        assert_eq!(seen, [(8, 1), (9, 2), (10, 2), (11, 1)]);
+        shadow.each(&Span::all(begin, len, epoch(0, 1, 1)), |_, cell, _, at| {
+            seen.push((at, cell.write.warp, cell.write.lanes));
+            Visit::Done
+        });
+        seen
     }
 
     #[test]
-    fn all_readers_since_the_last_write_are_remembered() {
+    fn a_line_has_one_history_until_a_part_of_it_is_accessed() {
         let mut shadow = Shadow::default();
-        for warp in 0..5 {
-            shadow.each(0, 4, |readers, cell, _| readers.read(cell, epoch(warp, !0, 7), |_| false));
-        }
-        let unordered = |wanted: u32| move |e: &Epoch| e.warp != wanted;
-        for warp in 0..5 {
-            shadow.each(0, 4, |readers, cell, _| {
-                assert_eq!(readers.conflict(cell, unordered(warp)).unwrap().warp, warp);
+        write(&mut shadow, &Span::all(32, 64, epoch(1, 1, 5)));
+        assert_eq!(writes(&mut shadow, 32, 64), [(32, 1, 1), (64, 1, 1)]);
+        read(&mut shadow, &Span::all(32, 32, epoch(2, 1, 5)));
+        read(&mut shadow, &Span::all(32, 32, epoch(3, 1, 5)));
+        write(&mut shadow, &Span::all(40, 8, epoch(7, 1, 6)));
+        let pieces = [(32, 1, 1), (40, 7, 1), (48, 1, 1), (56, 1, 1), (64, 1, 1)];
+        assert_eq!(writes(&mut shadow, 32, 64), pieces);
+        let readers = |shadow: &mut Shadow, at: u64| {
+            let mut found = Vec::new();
+            shadow.each(&Span::all(at, 8, epoch(0, 1, 1)), |readers, cell, _, _| {
+                found.extend(readers.of(cell).map(|e| e.warp));
+                Visit::Done
             });
-        }
-        shadow.each(0, 4, |readers, cell, _| readers.wrote(cell, epoch(0, 1, 8)));
-        shadow.each(0, 4, |readers, cell, _| assert!(readers.conflict(cell, |_| false).is_none()));
+            found
+        };
+        assert_eq!((readers(&mut shadow, 48), readers(&mut shadow, 40)), (vec![2, 3], vec![]));
+        write(&mut shadow, &Span::all(35, 1, epoch(9, 1, 7)));
+        assert_eq!(writes(&mut shadow, 34, 3), [(34, 1, 1), (35, 9, 1), (36, 1, 1)]);
+        write(&mut shadow, &Span::all(32, 32, epoch(4, 2, 8)));
+        assert_eq!(writes(&mut shadow, 32, 32), [(32, 4, 2)], "what is written is whole again");
     }
 
     #[test]
-    fn a_unit_of_16_bytes_has_one_history_until_a_part_of_it_is_accessed() {
-        let mut shadow = Shadow::default();
-        let visits = |shadow: &mut Shadow, offset: u64, len: u32| {
+    fn lanes_side_by_side_share_a_history_and_keep_their_bytes() {
+        for (bytes, lanes) in [(1u64, 32u32), (2, 16), (4, 8), (8, 4), (16, 2)] {
+            let mut shadow = Shadow::default();
+            // From lane 3 on, a line further: the line has the lanes from 3 + `lanes` on.
+            let all = (0..lanes.min(14)).fold(0, |m, k| m | 1 << (3 + k));
+            let span = Span::row(96 - bytes * 3, bytes as u32, 0, all | 7, epoch(1, 0, 2));
+            write(&mut shadow, &span);
             let mut seen = Vec::new();
-            shadow.each(offset, len, |_, cell, at| seen.push((at, cell.write.warp)));
-            seen
-        };
-        let write = |shadow: &mut Shadow, offset: u64, len: u32, warp: u32| {
-            shadow.each(offset, len, |readers, cell, _| readers.wrote(cell, epoch(warp, 1, 5)));
-        };
-        write(&mut shadow, 16, 32, 1);
-        assert_eq!(visits(&mut shadow, 16, 32), [(16, 1), (32, 1)]);
-        shadow.each(16, 16, |readers, cell, _| {
-            readers.read(cell, epoch(2, 1, 5), |_| false);
-            readers.read(cell, epoch(3, 1, 5), |_| false);
+            let one = Span::all(96, bytes, epoch(0, 1, 1));
+            shadow.each(&one, |_, cell, _, at| {
+                seen.push((at, cell.write.lanes, cell.write.parts()));
+                Visit::Done
+            });
+            assert_eq!(seen, [(96, 8, 0)], "{bytes} bytes a lane: lane 3 is the first of the line");
+        }
+    }
+
+    #[test]
+    fn lanes_that_must_be_told_apart_are() {
+        let mut shadow = Shadow::default();
+        write(&mut shadow, &Span::row(64, 4, 8, 0xff00, epoch(1, 0, 2)));
+        assert_eq!(writes(&mut shadow, 64, 32), [(64, 1, 0xff00)]);
+        let mut seen = Vec::new();
+        shadow.each(&Span::row(64, 4, 0, 0xff, epoch(2, 0, 3)), |_, cell, part, at| {
+            if part.parts() > 0 {
+                return Visit::Finer;
+            }
+            seen.push((at, cell.write.lanes, part.lanes));
+            Visit::Done
         });
-        write(&mut shadow, 20, 4, 7);
-        assert_eq!(visits(&mut shadow, 16, 32), [(16, 1), (20, 7), (24, 1), (28, 1), (32, 1)]);
-        shadow.each(24, 4, |readers, cell, _| {
-            let late = |e: &Epoch| e.warp != 3;
-            assert_eq!(readers.conflict(cell, late).map(|e| e.warp), Some(3), "readers stay");
-        });
-        shadow.each(20, 4, |readers, cell, _| assert!(readers.conflict(cell, |_| false).is_none()));
-        assert_eq!(visits(&mut shadow, 18, 3), [(18, 1), (19, 1), (20, 7)], "bytes of two words");
-        write(&mut shadow, 16, 16, 9);
-        shadow.each(16, 16, |_, cell, _| assert_eq!(cell.write.warp, 9));
-        let mut words = Shadow::default();
-        write(&mut words, 4, 4, 1);
-        write(&mut words, 0, 16, 2);
-        assert_eq!(visits(&mut words, 0, 16), [(0, 2)], "what a write makes alike is whole again");
+        let wanted: Vec<_> = (0..8).map(|k| (64 + 4 * k, 0x100 << k, 1 << k)).collect();
+        assert_eq!(seen, wanted);
     }
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::clock::{Clock, Party, Times, joined};
-use super::shadow::Epoch;
+use super::epoch::Epoch;
 use super::work::{Acting, Deed, Issued, Known, Own, ordered, standing};
 use super::{Event, Object};
 use crate::exec::{AccessKind, Order, Request, Scope, lanes};
@@ -109,6 +109,11 @@ impl Threads {
             let lane = &state.lanes[lane];
             if proxied { &lane.proxied } else { &lane.known }
         })
+    }
+
+    /// The lanes of `warp` that have made an access themselves, or waited for it.
+    pub fn own(&self, warp: u32, earlier: &Epoch) -> u32 {
+        self.warps[warp as usize].own.lanes(earlier)
     }
 
     /// [`standing`] of an access for the lanes of `warp`.

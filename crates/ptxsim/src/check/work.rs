@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::clock::{Clock, OF_WARPS, Party, Times};
-use super::shadow::Epoch;
+use super::epoch::Epoch;
 use crate::exec::lanes;
 
 /// Numbers of the latest work of each kind (from [`Party::Copies`] on) that each lane has waited for.
@@ -67,12 +67,12 @@ pub(super) fn ordered<'c>(
         return true;
     }
     let own = if proxied { 0 } else { own.lanes(earlier) };
-    if own != 0 && (earlier.collective || earlier.lanes == mask & own && mask.is_power_of_two()) {
+    if own != 0 && (earlier.collective() || earlier.lanes == mask & own && mask.is_power_of_two()) {
         return true;
     }
     let missing = |lane: usize| {
         let missing = clock(lane).missing(earlier);
-        if earlier.collective && missing != earlier.lanes { 0 } else { missing }
+        if earlier.collective() && missing != earlier.lanes { 0 } else { missing }
     };
     if uniform {
         let missing = missing(mask.trailing_zeros() as usize);

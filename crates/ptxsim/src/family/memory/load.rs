@@ -21,7 +21,27 @@ enum Fields {
     V2(R32, R32),
     V4([R32; 4]),
     W2(R64, R64),
+    /// One of 8 or 16 bits in a row of 32.
+    Narrow(R32, Narrow),
     Any(Box<Elements>),
+}
+
+/// A value narrower than the row that holds it.
+#[derive(Debug, Clone, Copy)]
+struct Narrow {
+    ty: Type,
+    /// Bits of the register.
+    bits: u32,
+}
+
+impl Narrow {
+    /// What the register gets of the bits that were read.
+    #[inline(always)]
+    fn extend(self, raw: u32) -> u32 {
+        let shift = 32 - self.ty.bits();
+        let value = if self.ty.is_signed() { ((raw << shift) as i32 >> shift) as u32 } else { raw };
+        value & !0 >> (32 - self.bits)
+    }
 }
 
 /// Elements of any width, in registers that may be wider.
@@ -80,7 +100,10 @@ fn lower(l: &mut Lowering, kind: AccessKind) -> Result<Access> {
             if bits.iter().any(|b| *b < ty.bits()) {
                 return Err(l.unsupported("a register narrower than the type"));
             }
-            Fields::Any(Box::new(Elements { ty, registers, bits }))
+            match (registers.as_slice(), ty.bits()) {
+                ([Reg::R32(a)], 8 | 16) => Fields::Narrow(*a, Narrow { ty, bits: bits[0] }),
+                _ => Fields::Any(Box::new(Elements { ty, registers, bits })),
+            }
         }
     };
     Ok(Access { request, address, fields })
@@ -145,6 +168,17 @@ pub(super) fn load(op: &Access, context: &mut Context, mask: u32) -> Result<(), 
             for (k, d) in [a, b].into_iter().enumerate() {
                 context.warp.registers.set64(*d, doubles(&lanes, k), mask);
             }
+        }
+        Fields::Narrow(d, narrow) => {
+            let values = match narrow.ty.bits() {
+                8 => context.read::<1>(&op.request, &addresses, mask)?.map(|[b]| b as u32),
+                _ => {
+                    let lanes = context.read::<2>(&op.request, &addresses, mask)?;
+                    lanes.map(|half| u16::from_le_bytes(half) as u32)
+                }
+            };
+            let narrow = *narrow;
+            context.warp.registers.set32(*d, values.map(|raw| narrow.extend(raw)), mask);
         }
         Fields::Any(elements) => {
             by_bytes!(elements, load_any(op, elements, context, &addresses, mask))?;
@@ -231,6 +265,19 @@ pub(super) fn store(op: &Access, context: &mut Context, mask: u32) -> Result<(),
             let values =
                 std::array::from_fn(|k| ((b[k] as u128) << 64 | a[k] as u128).to_le_bytes());
             context.write::<16>(&op.request, &addresses, mask, &values)
+        }
+        Fields::Narrow(a, narrow) => {
+            let row = registers.get32(*a);
+            match narrow.ty.bits() {
+                8 => {
+                    let values = row.map(|value| [value as u8]);
+                    context.write(&op.request, &addresses, mask, &values)
+                }
+                _ => {
+                    let values = row.map(|value| (value as u16).to_le_bytes());
+                    context.write(&op.request, &addresses, mask, &values)
+                }
+            }
         }
         Fields::Any(elements) => {
             by_bytes!(elements, store_any(op, elements, context, &addresses, mask))
