@@ -42,14 +42,14 @@
 //! | kind | what |
 //! |---|---|
 //! | [`OutOfBounds`](Kind::OutOfBounds), [`Misaligned`](Kind::Misaligned), [`ReadOnly`](Kind::ReadOnly) | addresses outside of every allocation (the nearest is named) or window, of an exited block's shared memory, that are no multiple of the size, or that the launch does not let be written |
-//! | [`UninitializedMemory`](Kind::UninitializedMemory), [`UninitializedRegister`](Kind::UninitializedRegister) | use of bytes and registers that nothing wrote: global, shared and local memory, lane by lane |
+//! | [`UninitializedMemory`](Kind::UninitializedMemory), [`UninitializedRegister`](Kind::UninitializedRegister) | use of bytes and registers that nothing wrote: global, shared and local memory, predicates and guards too, lane by lane |
 //! | [`Race`](Kind::Race) | accesses to a byte that nothing orders, within a warp too, by happens-before: barriers of warp, block and cluster, mbarriers, fences with strong accesses, and the waits of asynchronous copies, which know only what came before their instruction; a block that exits while others may still use its shared memory |
 //! | [`MissingProxyFence`](Kind::MissingProxyFence) | a bulk copy or `wgmma` that touches what ordinary instructions wrote with no `fence.proxy.async` between |
 //! | [`MissingInitFence`](Kind::MissingInitFence) | an mbarrier used by a bulk copy, or behind a relaxed barrier of the cluster, with no fence since its initialization |
 //! | [`Mbarrier`](Kind::Mbarrier), [`Barrier`](Kind::Barrier) | rules of these objects: counts, phases, plain accesses to a living mbarrier; lanes of a warp at different barriers |
 //! | [`InFlight`](Kind::InFlight), [`Abandoned`](Kind::Abandoned) | registers of a `wgmma` touched before it was waited for; copies and products that nobody waits for |
-//! | [`Deadlock`](Kind::Deadlock) | no warp can go on; what each one waits for, and how far that has come |
-//! | [`Budget`](Kind::Budget), [`Trap`](Kind::Trap), [`Undefined`](Kind::Undefined), [`Invalid`](Kind::Invalid) | endless loops, assertions, operands for which PTX defines nothing, descriptors and tensor maps that lead nowhere |
+//! | [`Deadlock`](Kind::Deadlock) | no warp can go on; what each one waits for, and how far that has come; warpgroups that together ask for more registers than their block has (`setmaxnreg`) among them |
+//! | [`Budget`](Kind::Budget), [`Trap`](Kind::Trap), [`Undefined`](Kind::Undefined), [`Invalid`](Kind::Invalid) | endless loops, assertions, operands and lanes for which PTX defines nothing, descriptors and tensor maps that lead nowhere |
 //!
 //! Asynchronous work ends as late as it may ([`Options::late`]) or at random times, warps run in an order of
 //! [`Options::seed`], and waits may give up ([`Options::give_up`]). What happens-before tells does not depend on the
@@ -59,12 +59,17 @@
 //! - Weak memory beyond happens-before: every execution is sequentially consistent, so a program that is free of races here but
 //!   relies on an order of relaxed accesses that hardware does not keep passes. Scopes are told apart between block and device only,
 //!   on the side that releases.
-//! - An ordinary read before a bulk copy overwrites the bytes needs a barrier here, and no proxy fence, as in common practice.
+//! - Ordinary reads before a bulk copy overwrites the bytes need what orders them before the copy (an mbarrier's arrival, say), or it
+//!   is a [`Race`](Kind::Race), but no proxy fence. By the letter of PTX's memory model (proxy-preserved base causality order) accesses
+//!   through different proxies are ordered by a proxy fence only, reads included. A read has its value before its thread goes on to
+//!   arrive, though, and kernels that are taken to be right (CUTLASS's consumers that load operands by `ldmatrix` and release their
+//!   stage by an arrival alone) have none. Ordinary writes before a copy do need the fence, whether it reads or overwrites them.
 //! - Lanes that execute `fence.proxy.async` together are taken to cover each other's accesses.
 //! - Accesses past the end of one variable into the next of the same block's shared or local memory.
 //! - The last bits of approximate functions (`ex2.approx` and its kin) and of sums inside tensor cores, whose order hardware
 //!   does not tell; both stay within the bounds that PTX states.
-//! - Performance: counters are exact, and no time is made from them. Registers that `setmaxnreg` moves are not counted: it never waits.
+//! - Performance: counters are exact, and no time is made from them.
+//! - `setmaxnreg` where no directive fixes the registers that a thread has at first: `ptxas` ignores it there, and so does its pool here.
 //! - Paths that no seed takes.
 //!
 //! A form of an instruction that is not executed exactly is refused by an error that names it; nothing is guessed. [`coverage`]

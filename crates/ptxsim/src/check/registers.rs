@@ -1,7 +1,8 @@
 //! Which registers each lane has written.
 //!
-//! Compilers pass undefined values on where nothing depends on them: a move hands the mark on, stores, selections, calls and
-//! `wgmma` (whose `scale-d` may discard an accumulator) are silent; every other use is a mistake.
+//! Compilers pass undefined values on where nothing depends on them: moves and selections hand the mark on, stores, calls and
+//! `wgmma` (whose `scale-d` may discard an accumulator) are silent about values; every other use is a mistake, and so is a
+//! predicate that decides anything: a guard, what `selp` selects by, a vote.
 
 use crate::program::{Fill, Info, PSource, Place, Program, Reg};
 
@@ -11,7 +12,11 @@ type Written = [Vec<u32>; 3];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Use {
     Move,
-    Silent,
+    /// Its result is undefined where none of this many operands is defined.
+    Select(usize),
+    Store,
+    /// Calls hand predicates on, too.
+    Call,
     Report,
 }
 
@@ -42,7 +47,9 @@ impl Registers {
         }
         let uses = |info: &Info| match info.text.split('.').next() {
             Some("mov") => Use::Move,
-            Some("st" | "selp" | "call" | "ret" | "wgmma") => Use::Silent,
+            Some("selp") => Use::Select(info.reads.iter().filter(|r| !is_predicate(r)).count()),
+            Some("st" | "wgmma") => Use::Store,
+            Some("call" | "ret") => Use::Call,
             _ => Use::Report,
         };
         Registers { fresh, uses: program.info.iter().map(uses).collect(), warps: Vec::new() }
@@ -66,20 +73,40 @@ impl Registers {
     #[inline]
     pub fn execute(&mut self, warp: usize, pc: u32, info: &Info, mask: u32) -> u32 {
         let written = &mut self.warps[warp];
-        let mut known = mask;
+        let (mut known, mut decided, mut some) = (mask, mask, 0);
         for register in &info.reads {
-            slots(*register).for_each(|(file, row)| known &= written[file][row]);
+            let mut lanes = mask;
+            slots(*register).for_each(|(file, row)| lanes &= written[file][row]);
+            known &= lanes;
+            if is_predicate(register) {
+                decided &= lanes;
+            } else {
+                some |= lanes;
+            }
         }
         let how = self.uses[pc as usize];
-        let defined = if how == Use::Move { known } else { mask };
+        let defined = match how {
+            Use::Move => known,
+            // With fewer than two, the other is a constant.
+            Use::Select(2) => some,
+            _ => mask,
+        };
         for register in &info.writes {
             slots(*register).for_each(|(file, row)| {
                 let lanes = &mut written[file][row];
                 *lanes = *lanes & !mask | defined;
             });
         }
-        if how == Use::Report { mask & !known } else { 0 }
+        match how {
+            Use::Report => mask & !known,
+            Use::Select(_) | Use::Store => mask & !decided,
+            Use::Move | Use::Call => 0,
+        }
     }
+}
+
+fn is_predicate(register: &Reg) -> bool {
+    matches!(register, Reg::P(_))
 }
 
 /// The rows of a register: file and index.

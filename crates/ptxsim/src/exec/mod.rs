@@ -41,6 +41,7 @@ mod machine;
 mod registers;
 mod schedule;
 mod start;
+mod stuck;
 mod warp;
 
 pub(crate) use access::{Access, AccessKind, Order, Proxy, Request, Scope};

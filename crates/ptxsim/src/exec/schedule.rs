@@ -8,7 +8,7 @@
 use super::{Cluster, Context, Flow, Group, Machine, Pending, Place, Wait, Warp};
 use crate::error::{Fault, Finding, Kind};
 use crate::family;
-use crate::program::{Op, PSource};
+use crate::program::PSource;
 
 /// Instructions that a warp executes before others run, where no seed says otherwise.
 const QUANTUM: u32 = 4000;
@@ -70,7 +70,8 @@ impl Machine<'_> {
             if self.executed > self.options.budget.saturating_mul(self.clusters.len() as u64) {
                 let message =
                     format!("{} warp instructions executed: an endless loop?", self.executed);
-                return Err(self.blame(order[0], Fault::new(Kind::Budget, message)));
+                let (place, lanes) = self.somebody(&order).unwrap_or((order[0], 0));
+                return Err(self.blame(place, Fault::new(Kind::Budget, message).lanes(lanes)));
             }
             if (!did || spins) && !self.pending.is_empty() {
                 let at = self.random.below(self.pending.len() as u64) as usize;
@@ -125,7 +126,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    fn blame(&self, place: Place, fault: Fault) -> Box<Finding> {
+    pub(super) fn blame(&self, place: Place, fault: Fault) -> Box<Finding> {
         Box::new(self.finding(place, fault))
     }
 
@@ -339,6 +340,7 @@ impl Machine<'_> {
     fn ready(&mut self, warp: &mut Warp, place: Place, group: &Group, wait: Wait) -> bool {
         match wait {
             Wait::Converge(lanes) => lanes & warp.alive & !group.lanes == 0,
+            Wait::Meet(mask) => self.meet(warp, place, group, mask),
             wait => {
                 let place = Place { pc: group.pc, ..place };
                 let mut context = Context { warp, machine: self, place };
@@ -347,61 +349,33 @@ impl Machine<'_> {
         }
     }
 
-    fn deadlock(&mut self, order: &[Place]) -> Box<Finding> {
-        let mut message = String::from("no warp can go on");
-        for place in order {
-            let Place { cluster, block, warp, .. } = *place;
-            let id = self.clusters[cluster].blocks[block].id;
-            let Some(waiting) = self.clusters[cluster].blocks[block].warps[warp].take() else {
-                continue;
-            };
-            for group in &waiting.groups {
-                let info = &self.program.info[group.pc as usize];
-                let what = match &group.wait {
-                    None => "nothing".into(),
-                    Some(Wait::Converge(lanes)) => {
-                        format!("lanes {:#010x} to come here", lanes & waiting.alive)
-                    }
-                    Some(wait) => family::describe(wait, self, Place { pc: group.pc, ..*place }),
-                };
-                let source = match info.location.line {
-                    0 => String::new(),
-                    line => format!(" (CUDA line {line})"),
-                };
-                message += &format!(
-                    "\n  block ({}, {}, {}) warp {warp} lanes {:#010x} at PTX line {}{source}, `{}`, wait for {what}",
-                    id[0], id[1], id[2], group.lanes, info.line, info.text
-                );
-            }
-            self.clusters[cluster].blocks[block].warps[warp] = Some(waiting);
-        }
-        let warps = || {
-            order.iter().filter_map(|place| {
-                let Place { cluster, block, warp, .. } = *place;
-                Some((place, self.clusters[cluster].blocks[block].warps[warp].as_ref()?))
-            })
+    /// Whether all lanes of `mask` wait to meet as `group` does; those that came to other instructions than its own then do
+    /// together what they came for, and all of them go on.
+    fn meet(&mut self, warp: &mut Warp, place: Place, group: &Group, mask: u32) -> bool {
+        let program = self.program;
+        let text = &program.info[group.pc as usize].text;
+        let alike = |g: &Group| {
+            g.wait == Some(Wait::Meet(mask)) && program.info[g.pc as usize].text == *text
         };
-        // Lanes of one warp that wait for each other at barriers in different places never meet.
-        let apart = warps().find_map(|(place, warp)| {
-            let split = |group: &&Group| {
-                let barrier = matches!(
-                    self.program.code[group.pc as usize].op,
-                    Op::Barrier(family::barrier::Op::Block(_)) | Op::Cluster(_)
-                );
-                barrier && matches!(group.wait, Some(Wait::Converge(_)))
-            };
-            let group = warp.groups.iter().find(split).filter(|_| warp.groups.len() > 1)?;
-            Some((Place { pc: group.pc, ..*place }, group.lanes))
-        });
-        if let Some((place, lanes)) = apart {
-            let message = format!("some lanes of the warp do not come to this barrier: {message}");
-            return self.blame(place, Fault::new(Kind::Barrier, message).lanes(lanes));
+        let come = warp.groups.iter().filter(|g| alike(g)).fold(0, |m, g| m | g.lanes);
+        if mask & warp.alive & !come != 0 {
+            return false;
         }
-        let place = warps().find_map(|(place, warp)| {
-            warp.groups.first().map(|g| (Place { pc: g.pc, ..*place }, g.lanes))
-        });
-        let (place, lanes) = place.unwrap_or((order[0], 0));
-        self.blame(place, Fault::new(Kind::Deadlock, message).lanes(lanes))
+        if come == group.lanes {
+            // It executes its instruction once more, with all of them.
+            return true;
+        }
+        let sites = warp.groups.iter().filter(|g| alike(g)).map(|g| (g.pc, g.lanes));
+        let sites: Vec<(u32, u32)> = sites.collect();
+        let place = Place { pc: group.pc, ..place };
+        family::meet(&mut Context { warp, machine: self, place }, &sites);
+        for group in warp.groups.iter_mut().filter(|g| alike(g)) {
+            self.executed += 1;
+            self.count.instruction(group.pc, group.lanes);
+            (group.wait, group.pc) = (None, group.pc + 1);
+        }
+        self.progress += 1;
+        true
     }
 }
 

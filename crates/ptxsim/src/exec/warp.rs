@@ -86,6 +86,8 @@ pub(crate) enum Flow {
 pub(crate) enum Wait {
     /// All living lanes of these at the same instruction.
     Converge(u32),
+    /// All living lanes of these at instructions with the same qualifiers and this mask, wherever they stand.
+    Meet(u32),
     /// A barrier of the block: its number and the generation that must have passed.
     Barrier(family::barrier::Wait),
     /// An mbarrier.
@@ -94,4 +96,6 @@ pub(crate) enum Wait {
     Cluster(family::cluster::Wait),
     /// Other warps of the warpgroup.
     Wgmma(family::wgmma::Wait),
+    /// Registers that other warps release.
+    Registers(family::misc::registers::Wait),
 }

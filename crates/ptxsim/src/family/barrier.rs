@@ -8,6 +8,7 @@ use crate::ast::Instruction;
 use crate::check::{Event, Object};
 use crate::error::{Fault, Kind, Result};
 use crate::exec::{self, Context, Flow, Machine, Place, Scope, lanes};
+use crate::family::collective;
 use crate::program::{Lowering, P, PSource, R32, Type};
 
 /// A resolved instruction.
@@ -164,19 +165,19 @@ pub(crate) fn execute(op: &Op, context: &mut Context, mask: u32) -> Result<Flow,
         }
         Op::Warp(row) => {
             let masks = *context.warp.registers.get32(*row);
-            let common = masks[mask.trailing_zeros() as usize];
-            if lanes(mask).any(|lane| masks[lane] != common) || mask & !common != 0 {
-                let message =
-                    "lanes execute bar.warp.sync with masks that differ or leave them out";
-                return Err(Fault::new(Kind::Barrier, message));
+            if let Some(lane) = lanes(mask).find(|lane| masks[*lane] >> lane & 1 == 0) {
+                let message = format!("the lane is not in its own mask, {:#010x}", masks[lane]);
+                return Err(Fault::new(Kind::Barrier, message).lanes(1 << lane));
             }
-            if common & context.warp.alive & !mask != 0 {
-                return Ok(Flow::Wait(exec::Wait::Converge(common)));
-            }
-            context.machine.check.event(context.place, mask, Event::Meet(Object::Warp))?;
-            Ok(Flow::Next)
+            collective::by_mask(&masks, context, mask, meet)
         }
     }
+}
+
+/// All lanes that `bar.warp.sync` waits for are here.
+pub(super) fn meet(context: &mut Context, mask: u32) {
+    // To meet is to learn, which cannot fail.
+    let _ = context.machine.check.event(context.place, mask, Event::Meet(Object::Warp));
 }
 
 fn at_block(op: &Block, context: &mut Context, mask: u32) -> Result<Flow, Fault> {

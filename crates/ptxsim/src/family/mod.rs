@@ -65,6 +65,8 @@ pub(crate) struct BlockState {
     pub mbarrier: mbarrier::BlockState,
     /// Products of warpgroups.
     pub wgmma: wgmma::BlockState,
+    /// Registers that `setmaxnreg` moves.
+    pub registers: misc::registers::BlockState,
 }
 
 /// What families keep for a cluster.
@@ -144,7 +146,8 @@ pub(crate) fn ready(wait: &Wait, context: &mut Context, lanes: u32) -> bool {
         Wait::Mbarrier(wait) => mbarrier::ready(wait, context, lanes),
         Wait::Cluster(wait) => cluster::ready(wait, context, lanes),
         Wait::Wgmma(wait) => wgmma::ready(wait, context, lanes),
-        Wait::Converge(_) => unreachable!("the scheduler answers this itself"),
+        Wait::Registers(wait) => misc::registers::ready(wait, context),
+        Wait::Converge(_) | Wait::Meet(_) => unreachable!("the scheduler answers this itself"),
     }
 }
 
@@ -155,7 +158,16 @@ pub(crate) fn describe(wait: &Wait, machine: &Machine, place: Place) -> String {
         Wait::Mbarrier(wait) => mbarrier::describe(wait, machine, place),
         Wait::Cluster(wait) => cluster::describe(wait, machine, place),
         Wait::Wgmma(wait) => wgmma::describe(wait, machine, place),
-        Wait::Converge(_) => String::new(),
+        Wait::Registers(wait) => misc::registers::describe(wait, machine, place),
+        Wait::Converge(_) | Wait::Meet(_) => String::new(),
+    }
+}
+
+/// Lanes of a warp that execute an instruction at several places, each with its lanes, do it together.
+pub(crate) fn meet(context: &mut Context, sites: &[(u32, u32)]) {
+    match &context.machine.program.code[sites[0].0 as usize].op {
+        Op::Collective(_) => collective::meet(context, sites),
+        _ => barrier::meet(context, sites.iter().fold(0, |m, (_, lanes)| m | lanes)),
     }
 }
 
@@ -177,5 +189,6 @@ pub(crate) fn exited(context: &mut Context, mask: u32) -> Result<(), Fault> {
 pub(crate) fn end(machine: &mut Machine, cluster: usize) -> Result<(), (Place, Fault)> {
     copy::end(machine, cluster);
     bulk::end(machine, cluster)?;
+    misc::registers::end(machine, cluster);
     wgmma::end(machine, cluster)
 }

@@ -65,6 +65,13 @@ pub(crate) fn build(module: &ast::Module, entry: &str) -> Result<Program> {
         directive(name)
             .map(|v| std::array::from_fn::<u32, 3, _>(|k| v.get(k).map_or(1, |n| *n as u32)))
     };
+    let first = |name: &str| directive(name).and_then(|v| v.first()).map(|n| *n as u32);
+    let threads = triple("reqntid").or(triple("maxntid")).map(|n| n.iter().product::<u32>());
+    let shared_out = threads.zip(first("minnctapersm")).map(|(threads, blocks)| {
+        // As ptxas shares out the 65536 registers of a multiprocessor.
+        65_536 / (threads.saturating_mul(blocks)).max(1) / 8 * 8
+    });
+    let registers = first("maxnreg").map(|n| n.next_multiple_of(8)).or(shared_out);
     Ok(Program {
         entry: entry.into(),
         code: builder.code,
@@ -81,6 +88,7 @@ pub(crate) fn build(module: &ast::Module, entry: &str) -> Result<Program> {
         variables: builder.variables,
         required_block: triple("reqntid"),
         max_threads: triple("maxntid").map_or(1024, |n| n.iter().product()),
+        registers: registers.map(|n| n.min(256)),
         cluster: triple("reqnctapercluster"),
         communicates: builder.communicates,
         files: module.files.clone(),

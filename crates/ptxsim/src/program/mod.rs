@@ -137,6 +137,8 @@ pub(crate) struct Program {
     pub required_block: Option<[u32; 3]>,
     /// `.maxntid`, as the number of threads.
     pub max_threads: u32,
+    /// Registers that a thread has at first, where directives tell; as `setmaxnreg` counts them, a multiple of 8.
+    pub registers: Option<u32>,
     /// `.reqnctapercluster`, if written.
     pub cluster: Option<[u32; 3]>,
     /// Whether blocks may talk to each other through global memory, so that they must run interleaved.

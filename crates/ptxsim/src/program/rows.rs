@@ -10,6 +10,8 @@ use crate::error::Result;
 const SCRATCH32: R32 = R32(0);
 const SCRATCH64: R64 = R64(0);
 const SCRATCH_P: P = P(1);
+/// Numbers left to rows that instructions take for a moment.
+const SPARE: u16 = 32;
 
 impl Builder<'_> {
     pub(super) fn register(&mut self, ty: &str, line: u32) -> Result<Reg> {
@@ -38,16 +40,18 @@ impl Builder<'_> {
 
     fn row32(&mut self, fill: Fill) -> Result<R32> {
         self.fill32.push(fill);
-        u16::try_from(self.fill32.len() - 1)
-            .map(R32)
-            .map_err(|_| error(0, "more than 65536 registers"))
+        match u16::try_from(self.fill32.len() - 1) {
+            Ok(row) if row < u16::MAX - SPARE => Ok(R32(row)),
+            _ => Err(error(0, "more than 65500 registers")),
+        }
     }
 
     fn row64(&mut self, fill: Fill) -> Result<R64> {
         self.fill64.push(fill);
-        u16::try_from(self.fill64.len() - 1)
-            .map(R64)
-            .map_err(|_| error(0, "more than 65536 registers of 64 bits"))
+        match u16::try_from(self.fill64.len() - 1) {
+            Ok(row) if row < u16::MAX - SPARE => Ok(R64(row)),
+            _ => Err(error(0, "more than 65500 registers of 64 bits")),
+        }
     }
 
     pub(super) fn constant32(&mut self, fill: Fill) -> Result<R32> {

@@ -279,11 +279,11 @@ fn a_reduction_of_an_odd_number_of_bytes_or_at_an_odd_address_is_an_error() {
     let form = "cp.reduce.async.bulk.global.shared::cta.bulk_group.add.u32";
     let with = |operands: &str| {
         format!(
-            "setp.eq.u32 %p1, %r0, 0;\nst.shared.v4.u32 [%r1], {{%r0, %r0, %r0, %r0}};\n\
+            "mov.u32 %r3, 20;\nsetp.eq.u32 %p1, %r0, 0;\nst.shared.v4.u32 [%r1], {{%r0, %r0, %r0, %r0}};\n\
              st.shared.v4.u32 [%r1+16], {{%r0, %r0, %r0, %r0}};\nfence.proxy.async;\n@%p1 {form} {operands};\n\
              cp.async.bulk.commit_group;\ncp.async.bulk.wait_group 0;"
         )
     };
-    assert_eq!(fault(&with("[%rd1], [%r1], 20"), [1, 1], &[0; 4]).kind, Kind::Undefined);
+    assert_eq!(fault(&with("[%rd1], [%r1], %r3"), [1, 1], &[0; 4]).kind, Kind::Undefined);
     assert_eq!(fault(&with("[%rd1+4], [%r1], 16"), [1, 1], &[0; 4]).kind, Kind::Misaligned);
 }

@@ -182,7 +182,7 @@ fn constants_are_read_address_by_address() {
 
 #[test]
 fn the_space_that_an_instruction_names_gives_its_class() {
-    let body = "ld.global.u32 %r1, [%d0]; ld.u32 %r1, [%d0]; st.global.u32 [%d1], %r0; setmaxnreg.inc.sync.aligned.u32 40;";
+    let body = "ld.global.u32 %r1, [%d0]; ld.u32 %r1, [%d0]; st.global.u32 [%d1], %r0; pmevent 1;";
     assert_eq!(adds("", body, "warp_global"), 2);
     assert_eq!(adds("", body, "warp_generic"), 1);
     assert_eq!(adds("", body, "warp_other"), 1);

@@ -12,11 +12,14 @@ fn clocks_go_on() {
 
 #[test]
 fn setmaxnreg_and_grid_dependencies_are_taken_and_checked() {
-    lanes(
-        "",
-        "setmaxnreg.inc.sync.aligned.u32 240; griddepcontrol.wait; griddepcontrol.launch_dependents;",
-    );
-    assert!(refusal("", "setmaxnreg.dec.sync.aligned.u32 23;").contains("multiple of 8"));
+    lanes("", "griddepcontrol.wait; griddepcontrol.launch_dependents;");
+    let body = "setmaxnreg.inc.sync.aligned.u32 240;";
+    let (_, report) = launch("", body, 128, &Options::default()).unwrap();
+    assert_eq!(report.findings, [], "no directive tells how many there are at first");
+    for count in [16, 23, 36, 264] {
+        let body = format!("setmaxnreg.dec.sync.aligned.u32 {count};");
+        assert!(refusal("", &body).contains("a multiple of 8 from 24 to 256"), "{body}");
+    }
 }
 
 /// `printf("%d: %s %.2f\n", tid, "go", 1.5)` as NVVM emits it.

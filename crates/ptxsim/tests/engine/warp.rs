@@ -113,3 +113,64 @@ fn what_a_shuffle_leaves_undefined_is_told() {
     let outside = fault("", "shfl.sync.idx.b32 %r1, %r0, 0, 31, 0xfffe;");
     assert_eq!((outside.kind, outside.lanes), (Kind::Undefined, 1));
 }
+
+#[test]
+fn lanes_meet_at_different_instructions_with_the_same_qualifiers_and_mask() {
+    // Odd lanes take their operands from other registers, and leave their results in others.
+    let with = |low: &str, high: &str| {
+        words(&format!(
+            "and.b32 %r2, %r0, 1; setp.eq.u32 %p1, %r2, 1; mul.lo.u32 %r3, %r0, 3; add.u32 %r4, %r0, 100; \
+             setp.lt.u32 %p3, %r0, 9; mov.u32 %r9, 1; mov.u32 %r10, 31; \
+             @%p1 bra ODD; {low} bra J; ODD: {high} mov.u32 %r1, %r6; J:"
+        ))
+    };
+    let found = with(
+        "shfl.sync.bfly.b32 %r1, %r3, 1, 31, -1;",
+        "shfl.sync.bfly.b32 %r6, %r4, %r9, %r10, -1;",
+    );
+    assert_eq!((found[0], found[1], found[30], found[31]), (101, 0, 131, 90));
+    let found = with("vote.sync.ballot.b32 %r1, %p3, -1;", "vote.sync.ballot.b32 %r6, !%p3, -1;");
+    let expected = ballot(!0, |lane| (lane < 9) == (lane % 2 == 0));
+    assert_eq!(found, [expected; 32]);
+    let found = with("redux.sync.add.u32 %r1, %r3, -1;", "redux.sync.add.u32 %r6, %r4, -1;");
+    let sum = (0..32).map(|lane| if lane % 2 == 0 { 3 * lane } else { lane + 100 }).sum::<u32>();
+    assert_eq!(found, [sum; 32]);
+    let found = with(
+        "mov.u32 %r3, 5; match.any.sync.b32 %r1, %r3, -1;",
+        "mov.u32 %r4, 5; match.any.sync.b32 %r6, %r4, -1;",
+    );
+    assert_eq!(found, [!0; 32]);
+    let found =
+        with("match.all.sync.b32 %r1|%p4, %r9, -1;", "match.all.sync.b32 %r6|%p4, %r10, -1;");
+    assert_eq!(found, [0; 32]);
+    let found = with("elect.sync %r1|%p4, -1;", "elect.sync %r6|%p4, -1;");
+    assert_eq!(found, [0; 32]);
+    let found = with(
+        "mov.u64 %d2, 7; match.any.sync.b64 %r1, %d2, -1;",
+        "mov.u64 %d3, 8; match.any.sync.b64 %r6, %d3, -1;",
+    );
+    assert_eq!((found[0], found[1]), (0x5555_5555, 0xaaaa_aaaa));
+}
+
+#[test]
+fn lanes_do_not_meet_with_other_qualifiers_or_masks() {
+    for (low, high) in [
+        ("shfl.sync.up.b32 %r1, %r0, 1, 0, -1;", "shfl.sync.down.b32 %r1, %r0, 1, 31, -1;"),
+        ("vote.sync.any.pred %p2, %p1, -1;", "vote.sync.all.pred %p2, %p1, -1;"),
+        ("bar.warp.sync -1;", "bar.warp.sync 0x7fffffff;"),
+        ("bar.warp.sync -1;", "vote.sync.any.pred %p2, %p1, -1;"),
+    ] {
+        let body = format!("setp.lt.u32 %p1, %r0, 16; @%p1 bra L; {high} bra J; L: {low} J:");
+        let finding = fault("", &body);
+        let kinds = [Kind::Deadlock, Kind::Barrier];
+        assert!(kinds.contains(&finding.kind), "{finding}");
+    }
+}
+
+#[test]
+fn lanes_meet_in_a_function_that_they_called_from_different_places() {
+    let function = ".func (.reg .b32 r) sum(.reg .b32 x) { redux.sync.add.u32 r, x, -1; ret; }";
+    let body = "setp.lt.u32 %p1, %r0, 5; @%p1 bra L; call (%r1), sum, (%r0); bra J; L: call (%r1), sum, (%r0); \
+                J: cvt.u64.u32 %d2, %r1; st.u64 [%d1], %d2;";
+    assert_eq!(lanes(function, body), [496; 32]);
+}

@@ -26,7 +26,7 @@ mbarrier.try_wait.parity.shared.b64 %p2, [%r2], 0;
 }
 
 /// Block 0 waits for threads of block 1, which arrive at its mbarrier.
-const REMOTE: Seed = Seed {
+pub const REMOTE: Seed = Seed {
     shape: [2, 2, 32],
     right: "@%p1 mbarrier.init.shared.b64 [%r2], 32;
 fence.mbarrier_init.release.cluster;

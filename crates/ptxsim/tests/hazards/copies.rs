@@ -2,7 +2,7 @@
 
 use ptxsim::Kind;
 
-use crate::seed::{Seed, at};
+use crate::seed::{Blamed, Seed, at};
 
 /// Each thread of two warps copies a word, and reads that of the other warp.
 const COPIES: Seed = Seed {
@@ -108,7 +108,7 @@ fn a_tile_is_read_only_after_its_barrier() {
 }
 
 /// Thread 0 stores what all have written, and then all write again.
-const STORE: Seed = Seed {
+pub const STORE: Seed = Seed {
     shape: [1, 1, 64],
     right: "st.shared.u32 [%r4], %r0;
 fence.proxy.async.shared::cta;
@@ -121,6 +121,8 @@ st.shared.u32 [%r4], 7;
 @%p1 cp.async.bulk.wait_group 0;
 @%p1 ld.global.u32 %r8, [%x];",
 };
+
+pub const STORE_OF_TILE: Blamed = at("cp.async.bulk.global", 0, 0, 1);
 
 #[test]
 fn a_stored_tile_is_written_again_only_after_it_was_read() {
@@ -148,5 +150,71 @@ fn a_store_that_is_in_flight_at_the_end_is_told() {
         "",
         Kind::Abandoned,
         &[at("cp.async.bulk.global", 0, 0, 1)],
+    );
+}
+
+/// Thread 0 stores two tiles, one group each, and all write the first again when its store has read it.
+const STAGES: Seed = Seed {
+    shape: [1, 1, 64],
+    right: "st.shared.u32 [%r4], %r0;
+st.shared.u32 [%r4+256], %r0;
+fence.proxy.async.shared::cta;
+bar.sync 0;
+@%p1 cp.async.bulk.global.shared::cta.bulk_group [%x], [%r1], 256;
+@%p1 cp.async.bulk.commit_group;
+add.u32 %r5, %r1, 256;
+@%p1 cp.async.bulk.global.shared::cta.bulk_group [%x+256], [%r5], 256;
+@%p1 cp.async.bulk.commit_group;
+@%p1 cp.async.bulk.wait_group.read 1;
+bar.sync 0;
+st.shared.u32 [%r4], 7;
+@%p1 cp.async.bulk.wait_group.read 0;
+bar.sync 0;
+st.shared.u32 [%r4+256], 7;
+@%p1 cp.async.bulk.wait_group 0;",
+};
+
+#[test]
+fn a_wait_for_reads_counts_groups_from_the_latest_on() {
+    let first = at("cp.async.bulk.global.shared::cta.bulk_group [%x], [%r1]", 0, 0, 1);
+    let second = at("cp.async.bulk.global.shared::cta.bulk_group [%x+256]", 0, 0, 1);
+    let again = [0, 1].map(|warp| at("st.shared.u32 [%r4], 7", 0, warp, !0));
+    for wrong in ["2", "5"] {
+        let to = format!("wait_group.read {wrong}");
+        STAGES.finds("wait_group.read 1", &to, Kind::Race, &[first, again[0], again[1]]);
+    }
+    let again = [0, 1].map(|warp| at("st.shared.u32 [%r4+256], 7", 0, warp, !0));
+    STAGES.finds(
+        "wait_group.read 0",
+        "wait_group.read 1",
+        Kind::Race,
+        &[second, again[0], again[1]],
+    );
+    // Both stores in one group: its reads end together.
+    let one = STAGES.right.replacen("@%p1 cp.async.bulk.commit_group;\n", "", 1);
+    let again = [0, 1].map(|warp| at("st.shared.u32 [%r4], 7", 0, warp, !0));
+    let right = one.replace("wait_group.read 1", "wait_group.read 0");
+    let seed = Seed { right: &right, ..STAGES };
+    seed.finds("wait_group.read 0", "wait_group.read 1", Kind::Race, &[first, again[0], again[1]]);
+}
+
+#[test]
+fn groups_whose_reads_have_ended_are_still_to_write() {
+    // The second wait for writes counts both groups, whatever the waits for reads were.
+    let right =
+        STAGES.right.replace("wait_group 0;", "wait_group 0;\n@%p1 ld.global.u32 %r8, [%x];");
+    let seed = Seed { right: &right, ..STAGES };
+    let first = at("cp.async.bulk.global.shared::cta.bulk_group [%x], [%r1]", 0, 0, 1);
+    let read = at("ld.global.u32", 0, 0, 1);
+    seed.finds("wait_group 0", "wait_group 2", Kind::Race, &[first, read]);
+    let right = right.replace("wait_group 0", "wait_group 1");
+    let right = right + "\n@%p1 cp.async.bulk.wait_group 0;";
+    let seed = Seed { right: &right, ..STAGES };
+    let second = at("cp.async.bulk.global.shared::cta.bulk_group [%x+256]", 0, 0, 1);
+    seed.finds(
+        "[%x];\n@%p1 cp.async.bulk.wait_group 0;",
+        "[%x+256];\n@%p1 cp.async.bulk.wait_group 0;",
+        Kind::Race,
+        &[second, read],
     );
 }

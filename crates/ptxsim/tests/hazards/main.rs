@@ -4,10 +4,13 @@ mod barriers;
 mod cluster;
 mod copies;
 mod global;
+mod kinds;
 mod memory;
+mod pool;
 mod registers;
 mod seed;
 mod shared;
+mod undefined;
 mod waits;
 
 use ptxsim::{Argument, Error, Kind, Launch, Memory, Module, Options, run};

@@ -2,9 +2,10 @@
 
 use ptxsim::Kind;
 
+use crate::copies::{STORE, STORE_OF_TILE};
 use crate::seed::{PRODUCT, Seed, at};
 
-const fn one_warp(right: &str) -> Seed<'_> {
+pub const fn one_warp(right: &str) -> Seed<'_> {
     Seed { shape: [1, 1, 32], right }
 }
 
@@ -70,12 +71,35 @@ fn a_lane_reads_only_what_it_wrote_of_its_local_memory() {
     one_warp(right).finds("st.local", "@%p1 st.local", Kind::UninitializedMemory, &places);
 }
 
+/// Some lanes write a register, all read it.
+pub const REGISTER: Seed = one_warp(
+    "setp.lt.u32 %p2, %r0, 8;
+mov.u32 %r5, 1;
+@%p2 mov.u32 %r5, 3;
+add.u32 %r6, %r5, 1;",
+);
+
 #[test]
 fn a_register_is_read_only_after_it_was_written() {
-    let right =
-        "setp.lt.u32 %p2, %r0, 8;\nmov.u32 %r5, 1;\n@%p2 mov.u32 %r5, 3;\nadd.u32 %r6, %r5, 1;";
     let places = [at("add.u32 %r6", 0, 0, !0xff)];
-    one_warp(right).finds("mov.u32 %r5, 1;\n", "", Kind::UninitializedRegister, &places);
+    REGISTER.finds("mov.u32 %r5, 1;\n", "", Kind::UninitializedRegister, &places);
+}
+
+#[test]
+fn only_what_a_launch_declares_is_written() {
+    for (right, blamed) in [
+        ("@%p1 st.global.u32 [%x+8], %r0;", "st.global"),
+        ("@%p1 red.global.add.u32 [%x+8], 1;", "red.global"),
+        ("@%p1 atom.global.exch.b32 %r5, [%x+8], 1;", "atom.global"),
+    ] {
+        let places = [at(blamed, 0, 0, 1)];
+        one_warp(right).finds("[%x", "[%y", Kind::ReadOnly, &places);
+    }
+    // What a copy writes late, too, and it is read all the same.
+    let [wait, read] = ["cp.async.bulk.wait_group 0", "cp.async.bulk.wait_group.read"];
+    let places = [STORE_OF_TILE, at(wait, 0, 0, 1), at(read, 0, 0, 1)];
+    STORE.finds("[%x], [%r1]", "[%y], [%r1]", Kind::ReadOnly, &places);
+    one_warp("@%p1 ld.global.u32 %r5, [%y];").holds();
 }
 
 #[test]

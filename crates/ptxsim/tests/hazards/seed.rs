@@ -1,10 +1,13 @@
 //! Seeded mistakes with the place at which they must be found.
 
-use ptxsim::{Argument, Error, Finding, Kind, Launch, Memory, Module, Options, run};
+use ptxsim::tensor::map::{ElementType, Tiled};
+use ptxsim::tensor::swizzle::Swizzle;
+use ptxsim::{Argument, Error, Finding, Kind, Launch, Memory, Module, Options, TensorMap, run};
 
-/// A right kernel and how it is launched. `%x` points to 64 KiB of zeros named `x`; `%r0` is the thread, `%r1` the address of
+/// A right kernel and how it is launched. `%x` points to 64 KiB of zeros named `x`, `%y` to as many named `y` that the launch
+/// does not let be written, `%m` to a map of the first 64 words of `x` as one tile; `%r0` is the thread, `%r1` the address of
 /// 4096 bytes `tile` of shared memory, `%r2` that of 64 bytes `bars`, `%r3` the rank in the cluster, `%r4` the address of the
-/// thread's word of `tile`; `%p1` is set in thread 0.
+/// thread's word of `tile`; `%p1` is set in thread 0. Threads begin with 64 registers.
 #[derive(Clone, Copy)]
 pub struct Seed<'a> {
     /// Blocks of the grid, of a cluster, and threads of a block.
@@ -40,7 +43,7 @@ pub struct Blamed<'a> {
     pub lanes: u32,
 }
 
-pub fn at(text: &str, block: u32, warp: u32, lanes: u32) -> Blamed<'_> {
+pub const fn at(text: &str, block: u32, warp: u32, lanes: u32) -> Blamed<'_> {
     Blamed { text, block, warp, lanes }
 }
 
@@ -49,10 +52,14 @@ fn text(body: &str) -> String {
     let mut text = String::from(
         ".version 8.6\n.target sm_90a\n.address_size 64\n.file 1 \"seeded.cu\"\n\
          .const .align 4 .b32 fixed[2] = {1, 2};\n\
-         .visible .entry k(.param .u64 p)\n{\n\
-         .reg .b32 %r<64>; .reg .b64 %x, %d<20>; .reg .pred %p<9>; .reg .f32 %f<9>;\n\
+         .extern .func __assertfail(.param .b64 a, .param .b64 b, .param .b32 c, .param .b64 d, .param .b64 e);\n\
+         .global .align 1 .b8 words[3] = {104, 105, 0};\n\
+         .func nothing() { ret; }\n\
+         .visible .entry k(.param .u64 p, .param .u64 q, .param .align 64 .b8 map[128])\n\
+         .maxnreg 64\n{\n\
+         .reg .b32 %r<64>; .reg .b64 %x, %y, %m, %d<20>; .reg .pred %p<9>; .reg .f32 %f<9>;\n\
          .shared .align 1024 .b8 tile[4096];\n.shared .align 8 .b8 bars[64];\n.local .align 8 .b8 own[64];\n\
-         ld.param.u64 %x, [p];\nmov.u32 %r0, %tid.x;\nmov.u32 %r1, tile;\nmov.u32 %r2, bars;\n\
+         ld.param.u64 %x, [p];\nld.param.u64 %y, [q];\nmov.b64 %m, map;\ncvta.param.u64 %m, %m;\nmov.u32 %r0, %tid.x;\nmov.u32 %r1, tile;\nmov.u32 %r2, bars;\n\
          mov.u32 %r3, %cluster_ctarank;\nshl.b32 %r4, %r0, 2;\nadd.u32 %r4, %r4, %r1;\nsetp.eq.u32 %p1, %r0, 0;\n",
     );
     for (k, line) in body.lines().enumerate() {
@@ -72,15 +79,30 @@ impl Seed<'_> {
         }
         let module = Module::parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
         let mut memory = Memory::new();
-        let x = memory.allocate("x", 65536).unwrap();
-        memory.write(x, &[0; 65536]).unwrap();
+        let [x, y] = ["x", "y"].map(|name| {
+            let buffer = memory.allocate(name, 65536).unwrap();
+            memory.write(buffer, &[0; 65536]).unwrap();
+            buffer
+        });
+        let map = TensorMap::encode(&Tiled {
+            element: ElementType::U32,
+            address: x,
+            dims: vec![64],
+            strides: Vec::new(),
+            tile: vec![64],
+            element_strides: Vec::new(),
+            swizzle: Swizzle::None,
+            fill_nan: false,
+        })
+        .unwrap();
         let [grid, cluster, threads] = self.shape;
         let launch = Launch {
             entry: "k".into(),
             grid: [grid, 1, 1],
             block: [threads, 1, 1],
             cluster: Some([cluster, 1, 1]),
-            arguments: vec![Argument::from(x)],
+            arguments: vec![Argument::from(x), Argument::from(y), Argument::from(map)],
+            may_write: Some(vec![x]),
             ..Launch::default()
         };
         let options = Options { seed, late, give_up, budget: 200_000, ..Options::default() };

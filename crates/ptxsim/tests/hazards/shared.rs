@@ -78,3 +78,25 @@ fn a_histogram_without_atomics_races_in_a_loop() {
         add.u32 %r4, %r4, %r3;\nld.shared.u32 %r5, [%r4];\nadd.u32 %r5, %r5, 1;\nst.shared.u32 [%r4], %r5;";
     assert_eq!(kinds(1, 32, wrong), [Kind::Race]);
 }
+
+#[test]
+fn lanes_meet_at_different_warp_barriers_with_one_mask() {
+    // Even lanes write, odd ones read what their neighbours wrote, each behind a barrier of its own branch.
+    let right = "and.b32 %r3, %r0, 1;\nsetp.eq.u32 %p1, %r3, 1;\n@%p1 bra ODD;\nst.shared.u32 [%r2], %r0;\n\
+        bar.warp.sync 0xffffffff;\nbra.uni E;\nODD:\nbar.warp.sync 0xffffffff;\nld.shared.u32 %r5, [%r2+-4];\nE:";
+    assert_eq!(kinds(1, 32, right), []);
+    let late = right.replace(
+        "st.shared.u32 [%r2], %r0;\nbar.warp.sync 0xffffffff;",
+        "bar.warp.sync 0xffffffff;\nst.shared.u32 [%r2], %r0;",
+    );
+    assert_ne!(kinds(1, 32, &late), []);
+}
+
+#[test]
+fn parts_of_a_warp_meet_by_masks_of_their_own() {
+    let right = "setp.lt.u32 %p1, %r0, 16;\nselp.b32 %r6, 0xffff, 0xffff0000, %p1;\nst.shared.u32 [%r2], %r0;\n\
+        bar.warp.sync %r6;\nxor.b32 %r3, %r1, 60;\nmov.u32 %r4, tile;\nadd.u32 %r4, %r4, %r3;\nld.shared.u32 %r5, [%r4];";
+    needs(1, 32, right, "bar.warp.sync %r6;\n", Kind::Race);
+    assert_eq!(kinds(1, 32, &right.replace("60;", "64;")), [Kind::Race], "the other half");
+    assert_eq!(kinds(1, 32, "bar.warp.sync 0xfffffffe;"), [Kind::Barrier]);
+}

@@ -13,12 +13,22 @@ fn lanes_of_a_warp_come_to_one_barrier_together() {
     seed.finds("@%p2 bra SOME;\nSOME:\nbar.sync 0;", wrong, Kind::Barrier, &places);
 }
 
+/// Two warps meet at a named barrier.
+pub const NAMED: Seed = Seed {
+    shape: [1, 1, 64],
+    right: "setp.lt.u32 %p2, %r0, 32;
+@%p2 bra LOW;
+bar.sync 1, 64;
+bra.uni END;
+LOW:
+bar.sync 1, 64;
+END:",
+};
+
 #[test]
 fn threads_tell_a_named_barrier_the_same_count() {
-    let right = "setp.lt.u32 %p2, %r0, 32;\n@%p2 bra LOW;\nbar.sync 1, 64;\nbra.uni END;\nLOW:\nbar.sync 1, 64;\nEND:";
-    let seed = Seed { shape: [1, 1, 64], right };
     let places = [at("bar.sync 1, 96", 0, 1, !0), at("bar.sync 1, 64", 0, 0, !0)];
-    seed.finds("bar.sync 1, 64;", "bar.sync 1, 96;", Kind::Barrier, &places);
+    NAMED.finds("bar.sync 1, 64;", "bar.sync 1, 96;", Kind::Barrier, &places);
 }
 
 /// Four warps and two blocks; each waits for something else.
@@ -37,7 +47,7 @@ setp.eq.u32 %p2, %r5, 1;
 setp.eq.u32 %p2, %r5, 2;
 @%p2 bra CLUSTER;
 setp.eq.u32 %p2, %r5, 3;
-@%p2 bra REGISTERS;
+@%p2 bra PRODUCT;
 bra.uni END;
 PHASE:
 mbarrier.try_wait.parity.shared.b64 %p3, [%r2], 0;
@@ -49,8 +59,8 @@ bra.uni END;
 CLUSTER:
 mov.u32 %r6, 0;
 bra.uni END;
-REGISTERS:
-setmaxnreg.dec.sync.aligned.u32 40;
+PRODUCT:
+wgmma.fence.sync.aligned;
 END:
 barrier.cluster.arrive.release.aligned;
 barrier.cluster.wait.acquire.aligned;",
@@ -63,8 +73,7 @@ fn a_deadlock_tells_the_state_of_every_waiting_warp() {
         WAITS.right.replace("[%r2], 0;\n@!%p3", "[%r2], 1;\n@!%p3").replacen("160;", "161;", 1);
     let wrong =
         wrong.replace("[%r2], 1;", "[%r2], 0;").replace("bar.sync 3, 32;", "bar.sync 3, 64;");
-    let wrong =
-        wrong.replace("setmaxnreg", "setp.lt.u32 %p4, %r0, 100;\n@%p4 bra PHASE;\nsetmaxnreg");
+    let wrong = wrong.replace("wgmma", "setp.lt.u32 %p4, %r0, 100;\n@%p4 bra PHASE;\nwgmma");
     let finding = Seed { right: &wrong, ..WAITS }.finding(Kind::Deadlock);
     let lines: Vec<&str> = finding.message.lines().collect();
     let says = |block: u32, warp: u32, words: &str| {
@@ -81,7 +90,7 @@ fn a_deadlock_tells_the_state_of_every_waiting_warp() {
         says(block, 1, "barrier 3, where 32 of 64 threads have arrived");
         says(block, 2, "the cluster's barrier, where 128 of 320 threads have arrived");
         says(block, 3, "lanes 0xffffffff to come here");
-        says(block, 3, "`setmaxnreg.dec.sync.aligned.u32`");
+        says(block, 3, "`wgmma.fence.sync.aligned`");
         says(block, 4, "`barrier.cluster.wait.acquire.aligned`");
     }
 }

@@ -23,13 +23,21 @@ struct Late {
     issued: Option<Box<Issued>>,
 }
 
-/// Stores that a lane committed together.
+/// Stores that a lane committed together, and that have not all ended.
 #[derive(Debug)]
 struct Group {
     lane: usize,
-    /// Ticket of the last of them.
-    latest: u32,
+    /// How many groups the lane had committed before.
+    number: u32,
     items: Vec<Item>,
+}
+
+/// The groups of a lane whose writes it has not waited for: by number the ticket of the latest store in or before each.
+#[derive(Debug, Default)]
+struct Committed {
+    /// Number of the first of them.
+    first: u32,
+    latest: Vec<u32>,
 }
 
 /// What is kept for a warp.
@@ -37,10 +45,21 @@ struct Group {
 pub(crate) struct WarpState {
     /// Stores that no group holds yet: lane, ticket, instruction.
     open: Vec<(usize, u64, u32)>,
-    /// Groups that have not ended, oldest first.
+    /// Oldest first.
     groups: Vec<Group>,
-    /// The latest store of each lane in a group that had ended when only its reads were waited for.
-    ended: Option<Box<[u32; 32]>>,
+    committed: Option<Box<[Committed; 32]>>,
+}
+
+impl Committed {
+    /// How many groups are older than the `left` latest.
+    fn before(&self, left: usize) -> u32 {
+        (self.first + self.latest.len() as u32).saturating_sub(u32::try_from(left).unwrap_or(!0))
+    }
+
+    /// The latest store of the first `due` groups; 0 where all of them were waited for.
+    fn until(&self, due: u32) -> u32 {
+        due.checked_sub(self.first + 1).map_or(0, |index| self.latest[index as usize])
+    }
 }
 
 impl WarpState {
@@ -51,11 +70,15 @@ impl WarpState {
 
     /// The lanes in `mask` commit what they have started.
     pub fn commit(&mut self, mask: u32) {
+        let committed = self.committed.get_or_insert_default();
         for lane in lanes(mask) {
             let own = self.open.extract_if(.., |(of, ..)| *of == lane);
             let items: Vec<Item> = own.map(|(_, ticket, pc)| Item::Posted(ticket, pc)).collect();
-            let latest = items.last().map_or(0, |item| item.ticket() as u32);
-            self.groups.push(Group { lane, latest, items });
+            let Committed { first, latest } = &mut committed[lane];
+            let number = *first + latest.len() as u32;
+            let before = latest.last().copied().unwrap_or(0);
+            latest.push(items.last().map_or(before, |item| item.ticket() as u32));
+            self.groups.push(Group { lane, number, items });
         }
     }
 }
@@ -63,14 +86,12 @@ impl WarpState {
 /// Ends, or only reads the sources of, all groups of the lanes in `mask` but the `left` latest of each.
 pub(super) fn wait(left: usize, read: bool, context: &mut Context, mask: u32) -> Result<(), Fault> {
     let mut groups = std::mem::take(&mut context.warp.state.bulk.groups);
-    let (mut seen, mut until) = ([0; 32], [0; 32]);
+    let mut committed = context.warp.state.bulk.committed.take().unwrap_or_default();
+    let due: [u32; 32] = std::array::from_fn(|lane| committed[lane].before(left));
+    let until = std::array::from_fn(|lane| committed[lane].until(due[lane]));
     let mut result = Ok(());
-    for group in groups.iter_mut().rev().filter(|group| mask >> group.lane & 1 == 1) {
-        seen[group.lane] += 1;
-        if seen[group.lane] <= left {
-            continue;
-        }
-        until[group.lane] = until[group.lane].max(group.latest);
+    let waited = |g: &Group| mask >> g.lane & 1 == 1 && g.number < due[g.lane];
+    for group in groups.iter_mut().rev().filter(|group| waited(group)) {
         for item in std::mem::take(&mut group.items) {
             match advance(item, read, context) {
                 Ok(rest) => group.items.extend(rest),
@@ -78,25 +99,18 @@ pub(super) fn wait(left: usize, read: bool, context: &mut Context, mask: u32) ->
             }
         }
     }
+    groups.retain(|group| !waited(group) || !group.items.is_empty());
     context.machine.check.waited(context.place, Party::Reads, mask, &until);
     if !read {
-        let ended = context.warp.state.bulk.ended.as_deref().unwrap_or(&[0; 32]);
-        let until = std::array::from_fn(|lane| until[lane].max(ended[lane]));
         context.machine.check.waited(context.place, Party::Writes, mask, &until);
-    }
-    // Groups whose reads alone have ended are still to be waited for.
-    let mut due = seen.map(|seen: usize| seen.saturating_sub(left));
-    groups.retain(|group| {
-        let waited = mask >> group.lane & 1 == 1 && due[group.lane] > 0;
-        due[group.lane] = due[group.lane].saturating_sub(waited as usize);
-        let gone = waited && (!read || group.items.is_empty());
-        if gone && read {
-            let ended = context.warp.state.bulk.ended.get_or_insert_default();
-            ended[group.lane] = ended[group.lane].max(group.latest);
+        for lane in lanes(mask) {
+            let Committed { first, latest } = &mut committed[lane];
+            latest.drain(..due[lane].saturating_sub(*first) as usize);
+            *first = (*first).max(due[lane]);
         }
-        !gone
-    });
+    }
     context.warp.state.bulk.groups = groups;
+    context.warp.state.bulk.committed = Some(committed);
     result
 }
 

@@ -173,6 +173,11 @@ pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
             (Op::Load(Box::new(op)), 3 + multicast as usize)
         }
         (false, _) => {
+            if let Some(Operand::Integer(bytes)) = i.operands.get(2)
+                && bytes % 16 != 0
+            {
+                return Err(l.unsupported(format!("{bytes} bytes: a multiple of 16 is wanted")));
+            }
             let op = Copy {
                 to: (to, l.address(0)?),
                 from: (from, l.address(1)?),

@@ -2,11 +2,11 @@
 //!
 //! Time is virtual: a clock tells how many warp instructions the machine has executed, so it is the same in every run.
 //! `griddepcontrol` orders a grid with the grid before it; here a launch begins when the one before has ended, so it
-//! waits for nothing. `setmaxnreg` moves registers between warps, which changes nothing that is computed; its rules
-//! are checked.
+//! waits for nothing. `setmaxnreg` has a file of its own.
 
 mod format;
 mod printf;
+pub(crate) mod registers;
 
 use crate::ast::{Instruction, Operand};
 use crate::error::{Fault, Kind, Result};
@@ -23,7 +23,7 @@ pub(crate) enum Op {
     /// Lets other warps run.
     Sleep,
     /// `setmaxnreg`: executed by all lanes together.
-    Registers,
+    Registers(registers::Op),
     /// Does nothing.
     Nothing,
     /// `vprintf`: the places of format, arguments, and of what it returns.
@@ -49,7 +49,8 @@ pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
             Op::Sleep
         }
         "setmaxnreg" => {
-            l.one_of(&[("inc", ()), ("dec", ())])
+            let more = l
+                .one_of(&[("inc", true), ("dec", false)])
                 .ok_or_else(|| l.unsupported(".inc or .dec is missing"))?;
             l.require("sync")?;
             l.require("aligned")?;
@@ -60,7 +61,7 @@ pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
                     "{count} registers: a multiple of 8 from 24 to 256 is wanted"
                 )));
             }
-            Op::Registers
+            Op::Registers(registers::Op { count: count as u32, more })
         }
         "griddepcontrol" => {
             let what = l.one_of(&[("launch_dependents", ()), ("wait", ())]);
@@ -132,10 +133,11 @@ pub(crate) fn execute(op: &Op, context: &mut Context, mask: u32) -> Result<Flow,
             context.warp.registers.set64(*d, [value; 32], mask);
         }
         Op::Sleep => return Ok(Flow::Yield),
-        Op::Registers if mask != context.warp.alive => {
+        Op::Registers(_) if mask != context.warp.alive => {
             return Ok(Flow::Wait(Wait::Converge(context.warp.alive)));
         }
-        Op::Registers | Op::Nothing => {}
+        Op::Registers(op) => return registers::execute(*op, context),
+        Op::Nothing => {}
         Op::Printf(format, arguments, returns) => {
             printf::print(context, mask, *format, *arguments, *returns)?
         }

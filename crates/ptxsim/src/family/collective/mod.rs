@@ -1,8 +1,10 @@
 //! What the lanes of a warp do together: `shfl.sync`, `vote.sync`, `match.sync`, `redux.sync`, `elect.sync`, `activemask`.
 //!
-//! Lanes of one mask wait for each other at the instruction, those that have exited excepted. A lane that executes it
-//! without being in its own mask is a fault; a lane that reads from one that takes no part is reported and gets a
-//! number that is easy to see.
+//! Lanes of one mask wait for each other at an instruction with the same qualifiers, those that have exited excepted: PTX wants
+//! the same qualifiers and mask, not the same place in the program. A lane that executes it without being in its own mask is a
+//! fault; a lane that reads from one that takes no part is reported and gets a number that is easy to see.
+
+mod sites;
 
 use crate::ast::Instruction;
 use crate::error::{Fault, Kind, Result};
@@ -10,6 +12,8 @@ use crate::exec::{Context, Flow, Group, NOTHING, Wait, lanes};
 use crate::num::format::F32;
 use crate::num::select::{Select, select};
 use crate::program::{Lowering, P, PSource, R32, R64, Type};
+
+pub(crate) use sites::meet;
 
 /// A resolved instruction.
 #[derive(Debug)]
@@ -27,7 +31,7 @@ pub(crate) struct Sync {
     what: What,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 enum What {
     Shuffle { mode: Mode, d: R32, p: Option<P>, a: R32, b: R32, c: R32 },
     Ballot { d: R32, a: PSource },
@@ -180,32 +184,38 @@ pub(crate) fn execute(op: &Op, context: &mut Context, mask: u32) -> Result<Flow,
         let message = format!("the lane is not in its own mask, {:#010x}", masks[lane]);
         return Err(Fault::new(Kind::Undefined, message).lanes(1 << lane));
     }
+    by_mask(&masks, context, mask, |context, mask| together(&sync.what, context, mask))
+}
+
+/// Does what lanes with the same mask do `together` once all of them are here; until then they wait.
+#[inline]
+pub(super) fn by_mask(
+    masks: &[u32; 32],
+    context: &mut Context,
+    mask: u32,
+    together: impl Fn(&mut Context, u32),
+) -> Result<Flow, Fault> {
     let alive = context.warp.alive;
     let common = masks[mask.trailing_zeros() as usize];
     if lanes(mask).all(|lane| masks[lane] == common) {
         // The usual case: one mask, and all of its lanes here.
         if common & alive & !mask != 0 {
-            return Ok(Flow::Wait(Wait::Converge(common)));
+            return Ok(Flow::Wait(Wait::Meet(common)));
         }
-        together(&sync.what, context, mask);
+        together(context, mask);
         return Ok(Flow::Next);
     }
-    let group = Group {
-        pc: context.place.pc,
-        lanes: 0,
-        frame: context.warp.frame,
-        wait: None,
-        then: false,
-    };
+    let (pc, frame) = (context.place.pc, context.warp.frame);
+    let group = Group { pc, lanes: 0, frame, wait: None, then: false };
     let mut rest = mask;
     while rest != 0 {
         let common = masks[rest.trailing_zeros() as usize];
         let same = lanes(rest).filter(|lane| masks[*lane] == common).fold(0, |m, l| m | 1 << l);
         let next = if common & alive & !same != 0 {
-            Group { lanes: same, wait: Some(Wait::Converge(common)), ..group }
+            Group { lanes: same, wait: Some(Wait::Meet(common)), ..group }
         } else {
-            together(&sync.what, context, same);
-            Group { lanes: same, pc: group.pc + 1, ..group }
+            together(context, same);
+            Group { lanes: same, pc: pc + 1, ..group }
         };
         context.warp.groups.push(next);
         rest &= !same;
