@@ -38,7 +38,7 @@ impl Conflict {
     }
 }
 
-impl Checker {
+impl Checker<'_> {
     /// Before an access is carried out; bounds and alignment are right. The first conflict that it is part of.
     #[inline]
     pub fn access(&mut self, place: Place, access: &Access) -> Option<Conflict> {
@@ -94,11 +94,15 @@ impl Checker {
         // Lanes of instructions that take mbarriers may learn while they go on.
         let barrier = request.proxy == Proxy::Barrier;
         let mut conflict = None;
-        let mut rest = access.lanes;
+        let (mut rest, copies) = match collective || barrier {
+            true => (access.lanes, 1),
+            false => period(access),
+        };
         while rest != 0 {
-            let (mask, row) = neighbours(access, rest, !collective && !barrier);
-            rest &= !mask;
-            let offset = access.offsets[mask.trailing_zeros() as usize];
+            let (some, row) = neighbours(access, rest, !collective && !barrier);
+            rest &= !some;
+            let first = some.trailing_zeros();
+            let (mask, offset) = (some * copies, access.offsets[first as usize]);
             let mut epoch = Epoch { lanes: if collective { !0 } else { mask }, ..new };
             let mut key = None;
             if barrier && let Region::Shared(rank) = access.region {
@@ -114,6 +118,10 @@ impl Checker {
             let judge = Judge {
                 threads,
                 acting,
+                sight: match acting {
+                    Some(acting) => acting.issued.sight(),
+                    None => threads.sight(warp),
+                },
                 warp,
                 serial,
                 strength,
@@ -127,7 +135,7 @@ impl Checker {
             let hidden = |old: &Epoch| key.is_some_and(|key| self.mbarriers.is_hidden(key, old));
             let bytes = access.bytes;
             let span = match row {
-                true => Span::row(offset, bytes, mask.trailing_zeros(), mask, epoch),
+                true => Span::row(offset, bytes, (first, some.count_ones()), copies, epoch),
                 false => Span::all(offset, bytes as u64, epoch),
             };
             shadow.each(&span.writing(kind.writes()), |readers, cell, part, at| {
@@ -167,7 +175,7 @@ impl Checker {
     }
 }
 
-impl Checker {
+impl Checker<'_> {
     #[cold]
     fn trace(&mut self, place: Place, access: &Access, allocation: usize) {
         for &(of, byte) in self.watched.iter().filter(|(of, _)| *of == allocation) {
@@ -187,6 +195,21 @@ impl Checker {
                 });
             }
         }
+    }
+}
+
+/// The lanes that stand for all, where every 4th, 8th or 16th accesses the same bytes, and the factor that makes all of each.
+#[inline(always)]
+fn period(access: &Access) -> (u32, u32) {
+    let offsets = access.offsets;
+    if access.pattern != Pattern::Any || access.lanes != !0 || offsets[..16] != offsets[16..] {
+        (access.lanes, 1)
+    } else if offsets[..8] != offsets[8..16] {
+        (0xffff, 0x0001_0001)
+    } else if offsets[..4] != offsets[4..8] {
+        (0xff, 0x0101_0101)
+    } else {
+        (0xf, 0x1111_1111)
     }
 }
 

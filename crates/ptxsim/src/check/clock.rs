@@ -83,6 +83,20 @@ impl Clock {
         }
     }
 
+    /// Whether an access is known, whichever lanes made it; nothing where that depends on the lanes.
+    #[inline(always)]
+    pub fn knows(&self, earlier: &Epoch) -> Option<bool> {
+        if earlier.party == Party::Phases {
+            let time = self.phases.get(earlier.mbarrier as usize);
+            return Some(time.is_some_and(|time| *time >= earlier.time));
+        }
+        match self.warps[earlier.party as usize].get(earlier.warp as usize) {
+            Some(Some(row)) if row.least >= earlier.time => Some(true),
+            Some(Some(row)) if row.most >= earlier.time => None,
+            _ => Some(false),
+        }
+    }
+
     /// Learns all that `other` knows.
     pub fn join(&mut self, other: &Clock) {
         for (mine, theirs) in self.warps.iter_mut().zip(&other.warps) {

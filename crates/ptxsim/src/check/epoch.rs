@@ -152,21 +152,29 @@ pub(super) struct Span {
     each: Option<u32>,
     /// The lane of the first byte, where each has its own.
     first: u32,
+    /// A lane times this is all lanes that access the same bytes as it does.
+    copies: u32,
 }
 
 impl Span {
     /// All lanes of `epoch` access all of `len` bytes.
     #[inline(always)]
     pub fn all(begin: u64, len: u64, epoch: Epoch) -> Span {
-        Span { begin, end: begin + len, writes: false, epoch, each: None, first: 0 }
+        Span { begin, end: begin + len, writes: false, epoch, each: None, first: 0, copies: 1 }
     }
 
-    /// Each of `lanes`, which follow each other from `first` on, accesses `bytes` of its own: a power of two that divides `begin`.
+    /// Each of `count` lanes from `first` on accesses `bytes` of its own: a power of two that divides `begin`. With each go the
+    /// lanes that it gives times `copies`.
     #[inline(always)]
-    pub fn row(begin: u64, bytes: u32, first: u32, lanes: u32, epoch: Epoch) -> Span {
-        let end = begin + (bytes * lanes.count_ones()) as u64;
-        let epoch = Epoch { lanes, ..epoch };
-        Span { begin, end, writes: false, epoch, each: Some(bytes.trailing_zeros()), first }
+    pub fn row(
+        begin: u64,
+        bytes: u32,
+        (first, count): (u32, u32),
+        copies: u32,
+        epoch: Epoch,
+    ) -> Span {
+        let end = begin + (bytes * count) as u64;
+        Span { begin, end, writes: false, epoch, each: Some(bytes.trailing_zeros()), first, copies }
     }
 
     /// The same, and the bytes are written or not.
@@ -183,7 +191,11 @@ impl Span {
         let parts = size.saturating_sub(each);
         let lanes = ((1u64 << (1 << parts)) - 1) << lane;
         let phase = (lane & ((1 << parts) - 1)) as u8;
-        Epoch { lanes: lanes as u32, spread: Spread { parts: parts as u8, phase }, ..self.epoch }
+        Epoch {
+            lanes: lanes as u32 * self.copies,
+            spread: Spread { parts: parts as u8, phase },
+            ..self.epoch
+        }
     }
 }
 
@@ -193,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_piece_of_a_row_has_the_lanes_of_its_bytes() {
-        let row = Span::row(8, 2, 4, !0 << 4, Epoch { time: 1, ..Epoch::default() });
+        let row = Span::row(8, 2, (4, 28), 1, Epoch { time: 1, ..Epoch::default() });
         let line = row.part(32, 5);
         assert_eq!((line.lanes, line.parts()), (0xffff_0000, 4));
         for size in 0..5 {
@@ -208,10 +220,20 @@ mod tests {
     }
 
     #[test]
+    fn lanes_that_access_the_same_bytes_go_together() {
+        let epoch = Epoch { time: 1, ..Epoch::default() };
+        let row = Span::row(0, 4, (0, 16), 0x0001_0001, epoch);
+        assert_eq!(row.part(32, 5).lanes, 0xff00_ff00);
+        assert_eq!(row.part(32, 5).piece(3, 1), row.part(36, 2));
+        assert_eq!(row.part(36, 2).lanes, 0x0200_0200);
+        assert!(!row.part(32, 5).pairs(&row.part(32, 5)), "two lanes have each part");
+    }
+
+    #[test]
     fn of_two_reads_one_stands_for_both_only_where_it_has_all_lanes_of_each_byte() {
         let row = |first: u32| {
             let epoch = Epoch { time: 3, ..Epoch::default() };
-            Span::row(0, 4, first, 0xff << first, epoch).part(0, 5)
+            Span::row(0, 4, (first, 8), 1, epoch).part(0, 5)
         };
         let all = |lanes: u32, time: u32| Epoch { time, lanes, ..Epoch::default() };
         let (mut a, b) = (row(0), row(8));

@@ -4,7 +4,7 @@ use super::epoch::{Epoch, Strength};
 use super::readers::Readers;
 use super::shadow::{Cell, Visit};
 use super::threads::Threads;
-use super::work::Acting;
+use super::work::{Acting, Sight};
 use crate::error::Kind;
 
 /// An access that is being judged, lanes that go together at a time.
@@ -13,6 +13,8 @@ pub(super) struct Judge<'a> {
     pub threads: &'a Threads,
     /// The work that makes it, where threads do not.
     pub acting: Option<&'a Acting>,
+    /// What is seen of others by who makes it.
+    pub sight: Sight<'a>,
     /// Its warp.
     pub warp: u32,
     /// Number of the access in its machine.
@@ -39,11 +41,7 @@ impl Judge<'_> {
         if old.time == 0 {
             return Some(true);
         }
-        let standing = match self.acting {
-            Some(acting) => acting.issued.standing(old, proxied),
-            None => self.threads.standing(self.warp, old, proxied),
-        };
-        standing.or_else(|| self.by_lanes(old, part, proxied))
+        self.sight.standing(old, proxied).or_else(|| self.by_lanes(old, part, proxied))
     }
 
     fn by_lanes(&self, old: &Epoch, part: &Epoch, proxied: bool) -> Option<bool> {
@@ -54,11 +52,7 @@ impl Judge<'_> {
                 None => self.threads.ordered(self.warp, sees, old, proxied),
             });
         }
-        let own = match self.acting {
-            _ if proxied => 0,
-            Some(acting) => acting.issued.own.lanes(old),
-            None => self.threads.own(self.warp, old),
-        };
+        let own = if proxied { 0 } else { self.sight.own.lanes(old) };
         let itself = part.lanes & !own == 0 && part.pairs(old);
         (itself || own != 0 && old.collective()).then_some(true)
     }

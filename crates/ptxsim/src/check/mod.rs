@@ -24,12 +24,13 @@ use work::Deed;
 pub(crate) use accesses::Conflict;
 pub(crate) use across::{Clash, Trace, clashes};
 pub(crate) use clock::Party;
+pub(crate) use registers::Plan;
 pub(crate) use work::{Acting, Issued};
 
 use crate::error::{Fault, Kind};
 use crate::exec::{Cluster, Place, Scope, Shape, lanes};
 use crate::launch::Options;
-use crate::program::{Info, PSource, Program};
+use crate::program::{PSource, Program};
 
 /// What to look for. Bounds, alignment, deadlock and undefined use are always looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +99,7 @@ pub(crate) enum Event {
 
 /// The checker of one machine.
 #[derive(Debug)]
-pub(crate) struct Checker {
+pub(crate) struct Checker<'a> {
     on: bool,
     races: bool,
     proxies: bool,
@@ -122,7 +123,7 @@ pub(crate) struct Checker {
     traces: Vec<Trace>,
     block: [u32; 3],
     serial: u32,
-    registers: Option<Registers>,
+    registers: Option<Registers<'a>>,
 }
 
 /// What a checker keeps for the comparison of independent clusters.
@@ -132,9 +133,14 @@ pub(crate) struct Outcome {
     block: [u32; 3],
 }
 
-impl Checker {
-    /// For a machine that has not started.
-    pub fn new(program: &Program, shape: &Shape, options: &Options) -> Checker {
+impl<'a> Checker<'a> {
+    /// For a machine that has not started; `plan` is there where registers are looked at.
+    pub fn new(
+        program: &Program,
+        plan: Option<&'a Plan>,
+        shape: &Shape,
+        options: &Options,
+    ) -> Checker<'a> {
         let threads: u32 = shape.block.iter().product();
         let clusters = (0..3).map(|k| (shape.grid[k] / shape.cluster[k]) as u64).product::<u64>();
         Checker {
@@ -155,7 +161,7 @@ impl Checker {
             traces: Vec::new(),
             block: [0; 3],
             serial: 0,
-            registers: options.checks.registers.then(|| Registers::new(program)),
+            registers: plan.map(Registers::new),
         }
     }
 
@@ -206,7 +212,6 @@ impl Checker {
     pub fn instruction(
         &mut self,
         place: Place,
-        info: &Info,
         guard: Option<PSource>,
         group: u32,
         mask: u32,
@@ -214,7 +219,7 @@ impl Checker {
         let warp = self.warp(place) as usize;
         match &mut self.registers {
             Some(registers) => {
-                registers.guard(warp, guard, group) | registers.execute(warp, place.pc, info, mask)
+                registers.guard(warp, guard, group) | registers.execute(warp, place.pc, mask)
             }
             None => 0,
         }

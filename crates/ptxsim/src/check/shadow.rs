@@ -77,64 +77,39 @@ impl Shadow {
             let line = &mut page[number % PAGE];
             let (begin, next) = ((at >> LINE) << LINE, ((at >> LINE) + 1) << LINE);
             let whole = at == begin && span.end >= next;
-            let done = whole
-                && line.pieces == 0
-                && visit(&mut self.readers, &mut line.cell, &span.part(at, LINE), at)
-                    == Visit::Done;
-            if !done {
-                self.pieces.visit(
-                    line,
-                    &mut self.readers,
-                    (at, next.min(span.end)),
-                    span,
-                    &mut visit,
-                );
-                if whole && span.writes {
-                    self.pieces.unite(line, begin, span);
+            let end = next.min(span.end);
+            // As large as a piece can be that lies within or without.
+            let mut size = (at | end | 1 << LINE).trailing_zeros();
+            while at < end {
+                let (index, piece) = line.place();
+                if piece > size {
+                    self.pieces.refine(line, &mut self.readers, size);
+                    continue;
+                }
+                let cell = match piece {
+                    LINE => &mut line.cell,
+                    _ => &mut self.pieces.cells[index + ((at as usize % (1 << LINE)) >> piece)],
+                };
+                let part = span.part(at, piece);
+                match visit(&mut self.readers, cell, &part, at) {
+                    Visit::Done => at += 1 << piece,
+                    Visit::Finer => {
+                        let finest = part.parts().max(cell.write.parts()).max(cell.read.parts());
+                        size = piece - finest.max(self.readers.parts(cell.more));
+                    }
                 }
             }
-            at = next;
+            if whole && span.writes && line.pieces != 0 {
+                self.pieces.unite(line, begin, span);
+            }
         }
     }
 }
 
 impl Pieces {
-    /// Visits the pieces of a line that lie within `at..end`.
-    fn visit(
-        &mut self,
-        line: &mut Line,
-        readers: &mut Readers,
-        (mut at, end): (u64, u64),
-        span: &Span,
-        visit: &mut impl FnMut(&mut Readers, &mut Cell, &Epoch, u64) -> Visit,
-    ) {
-        // As large as a piece can be that lies within or without.
-        let mut size = (at | end | 1 << LINE).trailing_zeros();
-        while at < end {
-            self.refine(line, readers, size);
-            let (index, piece) = line.place();
-            size = piece;
-            let cell = match piece {
-                LINE => &mut line.cell,
-                piece => &mut self.cells[index + ((at as usize % (1 << LINE)) >> piece)],
-            };
-            let part = span.part(at, piece);
-            match visit(readers, cell, &part, at) {
-                Visit::Done => at += 1 << piece,
-                Visit::Finer => {
-                    let finest = part.parts().max(cell.write.parts()).max(cell.read.parts());
-                    size = piece - finest.max(readers.parts(cell.more));
-                }
-            }
-        }
-    }
-
-    /// Makes the pieces of a line `1 << size` bytes, where they are larger.
+    /// Makes the pieces of a line, which are larger, `1 << size` bytes.
     fn refine(&mut self, line: &mut Line, readers: &mut Readers, size: u32) {
         let (from, before) = line.place();
-        if before <= size {
-            return;
-        }
         let to = self.take(size);
         let split = before - size;
         for k in 0..1usize << (LINE - before) {
@@ -263,8 +238,8 @@ mod tests {
         for (bytes, lanes) in [(1u64, 32u32), (2, 16), (4, 8), (8, 4), (16, 2)] {
             let mut shadow = Shadow::default();
             // From lane 3 on, a line further: the line has the lanes from 3 + `lanes` on.
-            let all = (0..lanes.min(14)).fold(0, |m, k| m | 1 << (3 + k));
-            let span = Span::row(96 - bytes * 3, bytes as u32, 0, all | 7, epoch(1, 0, 2));
+            let count = 3 + lanes.min(14);
+            let span = Span::row(96 - bytes * 3, bytes as u32, (0, count), 1, epoch(1, 0, 2));
             write(&mut shadow, &span);
             let mut seen = Vec::new();
             let one = Span::all(96, bytes, epoch(0, 1, 1));
@@ -279,10 +254,10 @@ mod tests {
     #[test]
     fn lanes_that_must_be_told_apart_are() {
         let mut shadow = Shadow::default();
-        write(&mut shadow, &Span::row(64, 4, 8, 0xff00, epoch(1, 0, 2)));
+        write(&mut shadow, &Span::row(64, 4, (8, 8), 1, epoch(1, 0, 2)));
         assert_eq!(writes(&mut shadow, 64, 32), [(64, 1, 0xff00)]);
         let mut seen = Vec::new();
-        shadow.each(&Span::row(64, 4, 0, 0xff, epoch(2, 0, 3)), |_, cell, part, at| {
+        shadow.each(&Span::row(64, 4, (0, 8), 1, epoch(2, 0, 3)), |_, cell, part, at| {
             if part.parts() > 0 {
                 return Visit::Finer;
             }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use super::clock::{Clock, Party, Times, joined};
 use super::epoch::Epoch;
-use super::work::{Acting, Deed, Issued, Known, Own, ordered, standing};
+use super::work::{Acting, Deed, Issued, Known, Own, Sight, ordered};
 use super::{Event, Object};
 use crate::exec::{AccessKind, Order, Request, Scope, lanes};
 
@@ -72,8 +72,11 @@ pub(super) struct Threads {
 impl Threads {
     /// A block's warp begins.
     pub fn start(&mut self, warp: u32) {
+        // All lanes share one clock, of nobody.
+        let nobody = Rc::<Clock>::default();
+        let lane = Lane { known: nobody.clone(), proxied: nobody, ..Lane::default() };
         let fresh = |time: u32| Thirty2 {
-            lanes: Default::default(),
+            lanes: std::array::from_fn(|_| lane.clone()),
             own: Own { warp, time, start: time, began: self.latest, waited: None },
             uniform: [true; 2],
         };
@@ -111,21 +114,11 @@ impl Threads {
         })
     }
 
-    /// The lanes of `warp` that have made an access themselves, or waited for it.
-    pub fn own(&self, warp: u32, earlier: &Epoch) -> u32 {
-        self.warps[warp as usize].own.lanes(earlier)
-    }
-
-    /// [`standing`] of an access for the lanes of `warp`.
-    pub fn standing(&self, warp: u32, earlier: &Epoch, proxied: bool) -> Option<bool> {
-        let state = &self.warps[warp as usize];
-        let lane = &state.lanes[0];
-        let clock = if proxied { &lane.proxied } else { &lane.known };
-        if state.uniform[proxied as usize] {
-            standing(&state.own, clock, earlier, proxied)
-        } else {
-            None
-        }
+    /// What the lanes of `warp` see of others.
+    pub fn sight(&self, warp: u32) -> Sight<'_> {
+        let Thirty2 { lanes: [lane, ..], own, uniform } = &self.warps[warp as usize];
+        let clocks = [uniform[0].then_some(&*lane.known), uniform[1].then_some(&*lane.proxied)];
+        Sight { own, clocks }
     }
 
     /// The lanes in `mask` start the work with this number.

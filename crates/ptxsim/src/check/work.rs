@@ -81,14 +81,21 @@ pub(super) fn ordered<'c>(
     lanes(mask).all(|lane| missing(lane) & !(own & 1 << lane) == 0)
 }
 
-/// What holds of an access whichever lanes made it, for lanes that share a clock: that it happened before, that it did not, or
-/// nothing.
-#[inline]
-pub(super) fn standing(own: &Own, clock: &Clock, earlier: &Epoch, proxied: bool) -> Option<bool> {
-    match clock.missing(&Epoch { lanes: !0, ..*earlier }) {
-        0 => Some(true),
-        u32::MAX if proxied || own.lanes(earlier) == 0 => Some(false),
-        _ => None,
+/// What lanes of one warp see of others, as far as all of them see the same.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sight<'a> {
+    /// What they did themselves.
+    pub own: &'a Own,
+    /// What they know, and what of it the asynchronous proxy sees.
+    pub clocks: [Option<&'a Clock>; 2],
+}
+
+impl Sight<'_> {
+    /// What holds of an access whichever lanes made it: that it happened before, that it did not, or nothing.
+    #[inline(always)]
+    pub fn standing(&self, earlier: &Epoch, proxied: bool) -> Option<bool> {
+        let known = self.clocks[proxied as usize]?.knows(earlier);
+        known.filter(|known| *known || proxied || self.own.lanes(earlier) == 0)
     }
 }
 
@@ -130,14 +137,13 @@ impl Issued {
         }
     }
 
-    /// [`standing`] of an access for the work.
-    pub(super) fn standing(&self, earlier: &Epoch, proxied: bool) -> Option<bool> {
-        match &self.known {
-            Known::Same(known, seen) => {
-                standing(&self.own, if proxied { seen } else { known }, earlier, proxied)
-            }
-            Known::Each(_) => None,
-        }
+    /// What the work sees of others.
+    pub(super) fn sight(&self) -> Sight<'_> {
+        let clocks = match &self.known {
+            Known::Same(known, proxied) => [Some(&**known), Some(&**proxied)],
+            Known::Each(_) => [None; 2],
+        };
+        Sight { own: &self.own, clocks }
     }
 
     /// Whether `earlier` happened before the work of `mask`; with `proxied`, and the asynchronous proxy sees it.

@@ -12,7 +12,7 @@ use super::Machine;
 use super::machine::{Random, Shape};
 use super::start::Templates;
 use crate::ast::Init;
-use crate::check::{self, Checker, Clash, Trace};
+use crate::check::{self, Checker, Clash, Plan, Trace};
 use crate::count::Counter;
 use crate::error::{Error, Finding, Result};
 use crate::launch::{Launch, Options, Report};
@@ -47,6 +47,7 @@ pub fn run(
         shape,
         options,
         templates: Templates::new(&program, &variables),
+        plan: options.checks.registers.then(|| Plan::new(&program)),
     };
     let before = job.image();
     let clusters: u64 = (0..3).map(|k| (shape.grid[k] / shape.cluster[k]) as u64).product();
@@ -64,6 +65,7 @@ struct Job<'a> {
     shape: Shape,
     options: &'a Options,
     templates: Templates,
+    plan: Option<Plan>,
 }
 
 /// What one machine came to.
@@ -89,14 +91,14 @@ impl<'a> Job<'a> {
             clusters: Vec::new(),
             pending: Vec::new(),
             random: Random::new(self.options.seed, number),
-            check: Checker::new(self.program, &self.shape, self.options),
+            check: Checker::new(self.program, self.plan.as_ref(), &self.shape, self.options),
             count: Counter::new(self.program),
             findings: Vec::new(),
             output: String::new(),
             executed: 0,
             progress: 0,
             tickets: 0,
-            templates: self.templates.clone(),
+            templates: &self.templates,
         }
     }
 

@@ -120,7 +120,7 @@ pub(crate) struct Machine<'a> {
     /// The schedule's source of chance.
     pub random: Random,
     /// Looks for mistakes.
-    pub check: Checker,
+    pub check: Checker<'a>,
     /// Counts.
     pub count: Counter,
     /// Mistakes that did not end the execution.
@@ -132,7 +132,7 @@ pub(crate) struct Machine<'a> {
     /// Grows whenever something happens that another warp may wait for.
     pub progress: u64,
     pub(super) tickets: u64,
-    pub(super) templates: super::start::Templates,
+    pub(super) templates: &'a super::start::Templates,
 }
 
 /// What an instruction gets: the warp that executes it, and everything else.

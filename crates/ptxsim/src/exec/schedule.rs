@@ -225,9 +225,8 @@ impl Machine<'_> {
                 self.executed += 1;
                 self.count.instruction(group.pc, mask);
                 if checked {
-                    let info = &program.info[group.pc as usize];
-                    let undefined =
-                        self.check.instruction(*place, info, instruction.guard, group.lanes, mask);
+                    let guard = instruction.guard;
+                    let undefined = self.check.instruction(*place, guard, group.lanes, mask);
                     if undefined != 0 {
                         let message = "it uses a register that was never written";
                         self.report(*place, Kind::UninitializedRegister, undefined, message.into());
