@@ -14,13 +14,14 @@
 //!   → report                               report.md, charts, terminal table
 //! ```
 //!
-//! Dependencies run one way: `units ← ops ← device ← kernels ← measure, check ← record ← store ← report ← cmd`.
+//! Dependencies run one way: `units ← ops ← device ← kernels ← measure, check ← record ← store ← gate, report ← cmd`.
 
 pub mod campaign;
 pub mod check;
 pub mod cmd;
 pub mod device;
 pub mod error;
+pub mod gate;
 pub mod kernels;
 pub mod measure;
 pub mod models;

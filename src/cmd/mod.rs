@@ -3,6 +3,7 @@
 pub mod completions;
 pub mod conform;
 pub mod effort;
+pub mod gate;
 pub mod interrupt;
 pub mod kernels;
 pub mod list;
@@ -10,6 +11,7 @@ pub mod machine;
 pub mod models;
 pub mod peaks;
 pub mod progress;
+pub mod prove;
 pub mod report;
 pub mod run;
 pub mod run_sim;
@@ -66,6 +68,10 @@ enum Command {
     Machine(machine::Args),
     /// Make report and charts of a run folder again
     Report(report::Args),
+    /// Say whether a build is slower than another, with an error rate that is proved
+    Gate(gate::Args),
+    /// Show how often the gate errs, and what it finds
+    Prove(prove::Args),
     /// Print completions for a shell
     Completions(completions::Args),
     /// Measure on command of another process (see workers/README.md)
@@ -89,6 +95,8 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Command::Models(args) => models::run(args),
         Command::Machine(args) => peaks::run(args),
         Command::Report(args) => report::run(args),
+        Command::Gate(args) => gate::run(args),
+        Command::Prove(args) => prove::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Worker(args) => worker::run(args),
     }

@@ -2,17 +2,17 @@
 //!
 //! Reports are made from records alone, so that a run that was copied from another machine can be reported anywhere.
 
-mod axis;
-mod chart;
+pub(crate) mod axis;
+pub(crate) mod chart;
 mod charts;
 mod compare;
 mod counted;
-mod draw;
+pub(crate) mod draw;
 mod findings;
 mod group;
 mod layout;
 mod markdown;
-mod palette;
+pub(crate) mod palette;
 mod reasons;
 mod sweep;
 #[cfg(test)]

@@ -1,0 +1,288 @@
+//! Two builds, measured in pairs of processes.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, bail};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::json;
+
+use super::{Pair, build, empty, folders};
+use crate::campaign;
+use crate::cmd::{interrupt, note};
+use crate::device::cpu::detect_capabilities;
+use crate::device::machine::{DetectOptions, Machine};
+use crate::error::Error;
+use crate::gate::exact::{self, Table};
+use crate::gate::report::{Finding, Report, Side, TIME};
+use crate::gate::rounds::{self, Arm, Effort, Job, Rounds};
+use crate::gate::{Judge, Rule, Subject, Verdict};
+use crate::kernels::{Registry, baseline};
+use crate::ops::Pass;
+use crate::plan::select::Selection;
+use crate::stats::random::Random;
+use crate::store::Run;
+
+/// Whose kernels are compared: our own, for baselines are not of a build.
+const PROVIDER: &str = "own";
+/// Metric of a curve.
+const CURVE: &str = "time of all sizes";
+
+/// Measures rounds until every kernel is decided, and compares.
+///
+/// # Errors
+/// When a build cannot be started, or nothing is left to measure.
+pub fn compare(args: &Pair, rule: &Rule) -> anyhow::Result<Report> {
+    interrupt::catch();
+    let (base, head, mut sides) = programs(args)?;
+    let folder = args.folder()?;
+    let scratch = campaign::scratch()?;
+    let twin = scratch.path().join("twin");
+    std::fs::copy(&base, &twin).with_context(|| format!("failed to copy {}", base.display()))?;
+    let capabilities = detect_capabilities();
+    let spawn = |program: &Path| {
+        let environment = baseline::environment(PROVIDER, &capabilities);
+        rounds::spawn(program.to_owned(), PROVIDER, environment)
+    };
+    let spawns = [spawn(&base), spawn(&head), spawn(&twin)];
+    let (version, has_base) = rounds::introduce(&spawns[0])?;
+    sides[0].version = version;
+    let (version, has_head) = rounds::introduce(&spawns[1])?;
+    sides[1].version = version;
+
+    let mut findings = Vec::new();
+    let mut jobs = jobs(&args.selection)?;
+    let wanted: Vec<String> = jobs.iter().map(|job| job.kernel.clone()).collect();
+    jobs.retain(|job| {
+        let (base, head) = (has_base.contains(&job.kernel), has_head.contains(&job.kernel));
+        let verdict = match (base, head) {
+            (true, true) => return true,
+            (true, false) => Verdict::OnlyInBase,
+            (false, true) => Verdict::OnlyInHead,
+            (false, false) => return false,
+        };
+        let finding = Finding::new(&job.kernel, &job.case.key(), TIME, verdict);
+        findings.push(Finding { reason: "the other build has no such kernel".into(), ..finding });
+        false
+    });
+    // What this build does not know it has no cases for either.
+    let asked = |kernel: &&String| args.selection.kernel.is_empty() && !wanted.contains(kernel);
+    for kernel in has_base.iter().filter(asked).filter(|kernel| !has_head.contains(kernel)) {
+        let finding = Finding::new(kernel, "", TIME, Verdict::OnlyInBase);
+        findings.push(Finding { reason: "the head has no such kernel".into(), ..finding });
+    }
+
+    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |t| t.as_nanos() as u64);
+    let seed = args.seed.unwrap_or_else(clock);
+    let start = Instant::now();
+    let limit = args.time_limit()?;
+    let stop = || match limit {
+        _ if interrupt::is_asked() => Some("interrupted".to_owned()),
+        Some(limit) if start.elapsed() > limit => {
+            Some(format!("the budget of {} is spent", humantime::format_duration(limit)))
+        }
+        _ => None,
+    };
+    let mut judge = Judge::new(rule.clone(), &subjects(&jobs));
+    let path = folder.join("samples.csv.gz");
+    let file =
+        File::create(&path).with_context(|| format!("failed to write {}", path.display()))?;
+    let mut samples = csv::Writer::from_writer(GzEncoder::new(file, Compression::default()));
+    let mut keep = |row: &rounds::Row| {
+        samples.serialize(row).map_err(|e| Error::io("write", &path)(std::io::Error::other(e)))
+    };
+    let mut rounds = Rounds {
+        spawns,
+        iterations: vec![None; jobs.len()],
+        allocated: vec![[None; 3]; jobs.len()],
+        jobs: jobs.clone(),
+        effort: Effort::default(),
+        seed,
+        random: Random::new(seed),
+        stop: &stop,
+        keep: &mut keep,
+        broken: Vec::new(),
+    };
+    let mut between = |judge: &Judge, round: usize| {
+        let open = judge.open().len();
+        let seconds = start.elapsed().as_secs_f64();
+        note(&format!("{round} pairs, {seconds:.0} s: {open} of {} kernels undecided", jobs.len()));
+    };
+    let cut_short = rounds.run(&mut judge, &mut between)?;
+    findings.extend(times(&judge, &jobs, &rounds));
+    findings.extend(exact::compare(&allocated(&rounds, Arm::Base), &allocated(&rounds, Arm::Head)));
+    samples.into_inner().context("failed to write samples")?.finish()?;
+    if args.counters && cut_short.is_none() {
+        findings.extend(simulated(&base, &head, &args.selection, scratch.path())?);
+    }
+    let [base, head] = sides;
+    let mut report = empty(rule, base, head, true, findings);
+    report.seed = seed;
+    report.cut_short = cut_short.unwrap_or_default();
+    report.seconds = start.elapsed().as_secs_f64();
+    keep_report(&folder, &report)?;
+    note(&format!("samples and report: {}", folder.display()));
+    Ok(report)
+}
+
+/// The report as it was before thresholds and waivers, with the machine.
+fn keep_report(folder: &Path, report: &Report) -> anyhow::Result<()> {
+    let machine = Machine::detect(&DetectOptions::default());
+    let text = serde_json::to_string_pretty(&json!({ "machine": machine, "report": report }))?;
+    let path = folder.join("report.json");
+    std::fs::write(&path, text).with_context(|| format!("failed to write {}", path.display()))
+}
+
+fn programs(args: &Pair) -> anyhow::Result<(PathBuf, PathBuf, [Side; 2])> {
+    let side = |label: String| Side { label, version: String::new() };
+    let name = |path: &Path| {
+        path.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned())
+    };
+    let this = || std::env::current_exe().context("failed to find the path of this program");
+    let (base, base_label) = match (&args.base, &args.base_ref) {
+        (_, Some(reference)) => {
+            let (program, commit) = build::of_reference(reference)?;
+            (program, format!("{reference} ({})", &commit[..commit.len().min(10)]))
+        }
+        (Some(base), None) => (base.clone(), name(base)),
+        (None, None) => bail!("say what to compare with: --base BIN or --base-ref REF"),
+    };
+    let (head, head_label) = match (&args.head, &args.base_ref) {
+        (Some(head), _) => (head.clone(), name(head)),
+        (None, Some(_)) => (build::of_working_tree()?, "working tree".to_owned()),
+        (None, None) => (this()?, "this build".to_owned()),
+    };
+    for program in [&base, &head] {
+        if !program.is_file() {
+            bail!("there is no program {}; give the path of a scalemark binary", program.display());
+        }
+    }
+    Ok((base, head, [side(base_label), side(head_label)]))
+}
+
+/// Our own kernels on the cases that were asked for; on ten small ones of one thread where none were.
+fn jobs(selection: &Selection) -> anyhow::Result<Vec<Job>> {
+    let capabilities = detect_capabilities();
+    let cases = if selection.names_a_source() {
+        selection.cases(capabilities.threads)?
+    } else {
+        let mut cases = Vec::new();
+        for source in defaults() {
+            cases.extend(source.cases(capabilities.threads)?);
+        }
+        selection.filtered(cases, "the default cases")?
+    };
+    let kernels = selection.kernels(&Registry::default())?;
+    let by_name = !selection.kernel.is_empty();
+    let mut jobs = Vec::new();
+    for planned in &cases {
+        for kernel in Registry::default().for_case(&planned.case) {
+            let id = kernel.id();
+            let asked = kernels.iter().any(|wanted| wanted.id() == id)
+                && planned.wants(&id)
+                && (by_name || !id.is_lower_rung());
+            let takes = || kernel.refuses(&capabilities, &planned.case).is_none();
+            if asked && kernel.provider() == PROVIDER && takes() {
+                jobs.push(Job { kernel: id.0, case: planned.case });
+            }
+        }
+    }
+    if jobs.is_empty() {
+        bail!(
+            "no kernel of our own takes any of these cases; `scalemark list` shows who takes what"
+        );
+    }
+    Ok(jobs)
+}
+
+fn defaults() -> [Selection; 5] {
+    let one = Selection { threads: vec![1], ..Selection::default() };
+    let sizes = |text: &str| Some(text.to_owned());
+    [
+        Selection { m: sizes("96,192,384"), ..one.clone() },
+        Selection { m: sizes("256"), dtype: vec!["bf16".into()], ..one.clone() },
+        Selection { seq: sizes("128,256,512"), heads: Some(4), ..one.clone() },
+        Selection { seq: sizes("2048"), heads: Some(8), pass: vec![Pass::Decode], ..one.clone() },
+        Selection { params: sizes("65536,1048576"), op: vec!["adamw".into()], ..one },
+    ]
+}
+
+/// A kernel's sizes are one curve: cases whose keys differ in nothing else.
+fn subjects(jobs: &[Job]) -> Vec<Subject> {
+    let subject = |job: &Job| Subject {
+        name: format!("{} on {}", job.kernel, job.case.key()),
+        curve: Some(format!("{} {}", job.kernel, curve(job))),
+    };
+    jobs.iter().map(subject).collect()
+}
+
+fn curve(job: &Job) -> String {
+    job.case.key().replacen(&job.case.sizes(), "*", 1)
+}
+
+fn times(judge: &Judge, jobs: &[Job], rounds: &Rounds) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for ((i, job), evidence) in jobs.iter().enumerate().zip(judge.kernels()) {
+        let case = job.case.key();
+        let finding = match rounds.broken.iter().find(|broken| broken.job == i) {
+            None => Finding {
+                evidence: Some(evidence.clone()),
+                ..Finding::new(&job.kernel, &case, TIME, evidence.verdict)
+            },
+            Some(broken) => {
+                let (verdict, whose) = match broken.arm {
+                    Arm::Head => (Verdict::OnlyInBase, "head"),
+                    Arm::Base | Arm::Twin => (Verdict::OnlyInHead, "base"),
+                };
+                let reason = format!("the {whose} {}", broken.reason);
+                Finding { reason, ..Finding::new(&job.kernel, &case, TIME, verdict) }
+            }
+        };
+        findings.push(finding);
+    }
+    for (_, members, evidence) in judge.curves() {
+        // Sizes are judged one by one already: a curve that proves nothing adds nothing.
+        if evidence.verdict != Verdict::Undecided {
+            let job = &jobs[members[0]];
+            let finding = Finding::new(&job.kernel, &curve(job), CURVE, evidence.verdict);
+            findings.push(Finding { evidence: Some(evidence), ..finding });
+        }
+    }
+    findings
+}
+
+fn allocated(rounds: &Rounds, arm: Arm) -> Table {
+    let row = |(job, bytes): (&Job, &[Option<u64>; 3])| {
+        let name = (job.kernel.clone(), job.case.key(), "allocated_bytes".to_owned());
+        bytes[arm as usize].map(|bytes| (name, bytes as f64))
+    };
+    rounds.jobs.iter().zip(&rounds.allocated).filter_map(row).collect()
+}
+
+/// What each build's simulator counts, compared exactly.
+fn simulated(
+    base: &Path,
+    head: &Path,
+    selection: &Selection,
+    scratch: &Path,
+) -> anyhow::Result<Vec<Finding>> {
+    let count = |program: &Path, name: &str| -> anyhow::Result<Table> {
+        let folder = scratch.join(name);
+        let mut command = Command::new(program);
+        command.args(["run", "--device", "sim", "--out"]).arg(&folder);
+        for (option, values) in [("--kernel", &selection.kernel), ("--op", &selection.op)] {
+            if !values.is_empty() {
+                command.args([option, &values.join(",")]);
+            }
+        }
+        let out = command.output().context("failed to start a build")?;
+        if !matches!(out.status.code(), Some(0 | 1)) {
+            bail!("{name} cannot simulate: {}", String::from_utf8_lossy(&out.stderr).trim());
+        }
+        Ok(folders::counters(&Run::read(&folder)?))
+    };
+    Ok(exact::compare(&count(base, "base")?, &count(head, "head")?))
+}

@@ -1,0 +1,145 @@
+//! `scalemark gate` as a CI meets it: exit codes, refusals, and the files that it leaves.
+
+use std::path::Path;
+use std::process::Output;
+
+use assert_cmd::Command;
+use assert_cmd::cargo::cargo_bin;
+
+const RUNS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/results/runs");
+
+fn gate(args: &[&str]) -> Output {
+    let mut command = Command::cargo_bin("scalemark").unwrap();
+    command.args(["gate", "pair"]).args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A gate that must be refused as a usage or input error, and its one line of explanation.
+fn refusal(args: &[&str]) -> String {
+    let out = gate(args);
+    assert_eq!(out.status.code(), Some(2), "{args:?}: {}", text(&out.stderr));
+    text(&out.stderr)
+}
+
+/// The committed run whose name contains `part`.
+fn run(part: &str) -> String {
+    let names = std::fs::read_dir(RUNS).unwrap().map(|entry| entry.unwrap().path());
+    let found = names.filter(|path| path.to_string_lossy().contains(part)).max().unwrap();
+    found.to_string_lossy().into_owned()
+}
+
+#[test]
+fn a_build_is_not_slower_than_itself_and_every_output_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let binary = cargo_bin("scalemark").to_string_lossy().into_owned();
+    let (out, json, markdown, junit, sarif) =
+        (at("out"), at("r.json"), at("r.md"), at("r.xml"), at("r.sarif"));
+    let done = gate(&[
+        "--base",
+        &binary,
+        "--head",
+        &binary,
+        "-m",
+        "48",
+        "--kernel",
+        "matmul/simd",
+        "--threads",
+        "1",
+        "--max-pairs",
+        "8",
+        "--seed",
+        "3",
+        "--out",
+        &out,
+        "--json",
+        &json,
+        "--markdown",
+        &markdown,
+        "--junit",
+        &junit,
+        "--sarif",
+        &sarif,
+        "--github",
+    ]);
+    // On a machine as busy as that of a test 8 pairs may leave it undecided; slower it must not be.
+    assert!(matches!(done.status.code(), Some(0 | 3)), "{}", text(&done.stderr));
+    let report: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
+    let finding = &report["findings"][0];
+    assert!(["same", "undecided"].contains(&finding["verdict"].as_str().unwrap()), "{report}");
+    assert_eq!(
+        (finding["kernel"].as_str(), finding["evidence"]["pairs"].as_u64()),
+        (Some("matmul/simd"), Some(8))
+    );
+    assert_eq!((report["seed"].as_u64(), report["paired"].as_bool()), (Some(3), Some(true)));
+    assert!(text(&done.stdout).contains("\n::notice title=scalemark gate::gate "));
+    for file in [&markdown, &junit, &sarif] {
+        assert!(std::fs::read_to_string(file).unwrap().contains("matmul/simd"), "{file}");
+    }
+    let samples = Path::new(&out).join("samples.csv.gz");
+    let mut rows = csv::Reader::from_reader(flate2::read::GzDecoder::new(
+        std::fs::File::open(samples).unwrap(),
+    ));
+    let arms: Vec<String> = rows.records().map(|row| row.unwrap()[2].to_owned()).collect();
+    for arm in ["base", "head", "twin"] {
+        assert!(arms.iter().filter(|a| *a == arm).count() >= 8 * 8, "{arm}");
+    }
+}
+
+#[test]
+fn runs_of_different_machines_are_refused_and_those_of_one_are_compared_unpaired() {
+    let (zen, xeon) = (run("epyc-zen4"), run("xeon"));
+    let said = refusal(&["--base", &zen, "--head", &xeon]);
+    assert!(
+        said.contains("of different machines") && said.contains("compares builds on one machine"),
+        "{said}"
+    );
+    let same = gate(&["--base", &zen, "--head", &zen, "--json", "-"]);
+    assert_eq!(same.status.code(), Some(3), "{}", text(&same.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&same.stdout).unwrap();
+    assert_eq!(report["paired"], false);
+    let verdicts = report["findings"].as_array().unwrap();
+    assert!(verdicts.len() > 20 && verdicts.iter().all(|f| f["verdict"] != "slower"), "{report}");
+}
+
+#[test]
+fn what_makes_no_sense_exits_2_with_the_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("scalemark.toml");
+    std::fs::write(&config, "[gate]\nmax-pair = 40\n").unwrap();
+    let (config, binary) = (config.to_string_lossy(), cargo_bin("scalemark"));
+    let binary = binary.to_string_lossy();
+    let said = refusal(&["--base", &binary, "--config", &config]);
+    assert!(said.contains("did you mean `max-pairs`?"), "{said}");
+    assert!(refusal(&["--base", "no-such-file"]).contains("there is no program no-such-file"));
+    assert!(refusal(&["--base", &binary, "--max-pairs", "4"]).contains("use 8 to 4096"));
+    assert!(
+        refusal(&["--base", RUNS, "--head", &binary]).contains("compare two binaries, or two runs")
+    );
+    assert!(refusal(&["--base", &binary, "--head", "/bin/true"]).contains("worker"));
+    refusal(&[]);
+}
+
+#[test]
+fn a_small_proof_leaves_its_tables_and_chart() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = Command::cargo_bin("scalemark")
+        .unwrap()
+        .args(["prove", "simulate", "--series", "20", "--out"])
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    // Twenty gates are too few to keep any promise by.
+    assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
+    let page = std::fs::read_to_string(folder.path().join("simulation.md")).unwrap();
+    for noise in ["independent", "spikes", "autocorrelated", "bimodal", "pool"] {
+        assert!(page.contains(&format!("| {noise} | 1.005 | 20 |")), "{page}");
+    }
+    for file in ["null.csv", "p-values.csv", "power.csv", "power.svg"] {
+        assert!(folder.path().join(file).is_file(), "no {file}");
+    }
+}
