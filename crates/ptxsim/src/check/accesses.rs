@@ -250,3 +250,161 @@ fn guest(guests: &mut Vec<Epoch>, new: Epoch) {
         None => guests.push(new),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::check::{Event, Object, Plan};
+    use crate::exec::{Block, Cluster, Request, Shape};
+    use crate::launch::Options;
+    use crate::module::Module;
+    use crate::program::Space;
+
+    /// How the lanes of an access lie, from an offset on.
+    #[derive(Debug, Clone, Copy)]
+    enum Lie {
+        /// Side by side.
+        Row,
+        /// So many times as far apart as they are wide.
+        Strided(u64),
+        /// Every 16th, 8th or 4th at one place; only to read.
+        Repeated(usize),
+        /// All at one place; only to read.
+        Same,
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Access {
+            warp: usize,
+            writes: bool,
+            bytes: u64,
+            at: u64,
+            mask: u32,
+            lie: Lie,
+        },
+        /// All warps meet.
+        Barrier,
+        /// Lanes of a warp meet.
+        Meet {
+            warp: usize,
+            mask: u32,
+        },
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let mask = prop_oneof![
+            4 => Just(!0),
+            1 => (0u32..32).prop_map(|k| !0 >> k),
+            1 => any::<u32>().prop_map(|m| m | 1),
+        ];
+        let lie = prop_oneof![
+            4 => Just(Lie::Row),
+            1 => (2u64..5).prop_map(Lie::Strided),
+            1 => (2u32..5).prop_map(|k| Lie::Repeated(1 << k)),
+            1 => Just(Lie::Same),
+        ];
+        let access = (0..3usize, any::<bool>(), 0..5u32, 0..24u64, mask.clone(), lie);
+        let access = access.prop_map(|(warp, writes, size, at, mask, lie)| {
+            let writes = writes && matches!(lie, Lie::Row | Lie::Strided(_));
+            Step::Access { warp, writes, bytes: 1 << size, at: at << size, mask, lie }
+        });
+        let meet = (0..3usize, mask).prop_map(|(warp, mask)| Step::Meet { warp, mask });
+        let step = prop_oneof![6 => access, 1 => Just(Step::Barrier), 1 => meet];
+        prop::collection::vec(step, 1..24)
+    }
+
+    /// Whether the access of each step is in conflict; `apart` makes it lane by lane and byte by byte.
+    fn conflicts(steps: &[Step], apart: bool) -> Vec<bool> {
+        let text =
+            ".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry k()\n{\nret;\n}\n";
+        let program = Module::parse(text).unwrap().program("k").unwrap();
+        let one = [1; 3];
+        let shape = Shape {
+            grid: one,
+            block: [96, 1, 1],
+            cluster: one,
+            explicit_cluster: false,
+            shared: 0,
+            dynamic: 0,
+        };
+        let plan = Plan::new(&program);
+        let mut checker = Checker::new(&program, Some(&plan), &shape, &Options::default());
+        let block = Block {
+            id: [0; 3],
+            shared: Vec::new(),
+            written: Vec::new(),
+            warps: Vec::new(),
+            threads: 96,
+            running: 3,
+            state: Default::default(),
+        };
+        checker.start(0, &Cluster { blocks: vec![block], running: 3, state: Default::default() });
+        let place = |warp: usize, pc: usize| Place { cluster: 0, block: 0, warp, pc: pc as u32 };
+        let mut found = Vec::new();
+        for (pc, step) in steps.iter().enumerate() {
+            let mut conflict = false;
+            match *step {
+                Step::Barrier => {
+                    for event in [Event::Arrive, Event::Wait] {
+                        for warp in 0..3 {
+                            let object = Object::Barrier(0, pc as u32);
+                            checker.event(place(warp, pc), !0, event(object)).unwrap();
+                        }
+                    }
+                }
+                Step::Meet { warp, mask } => {
+                    checker.event(place(warp, pc), mask, Event::Meet(Object::Warp)).unwrap();
+                }
+                Step::Access { warp, writes, bytes, at, mask, lie } => {
+                    let kind = if writes { AccessKind::Write } else { AccessKind::Read };
+                    let request = Request::new(Space::Global, kind);
+                    let offsets: [u64; 32] = std::array::from_fn(|lane| match lie {
+                        Lie::Row => at + lane as u64 * bytes,
+                        Lie::Strided(n) => at + lane as u64 * n * bytes,
+                        Lie::Repeated(period) => at + (lane % period) as u64 * bytes,
+                        Lie::Same => at,
+                    });
+                    let pattern = match lie {
+                        Lie::Row if mask == !0 => Pattern::Row,
+                        Lie::Same => Pattern::Same,
+                        _ => Pattern::Any,
+                    };
+                    let whole = Access {
+                        request: &request,
+                        region: Region::Global(0),
+                        bytes: bytes as u32,
+                        lanes: mask,
+                        offsets: &offsets,
+                        pattern,
+                    };
+                    let mut look = |access: &Access| {
+                        conflict |= checker.access(place(warp, pc), access).is_some();
+                    };
+                    if !apart {
+                        look(&whole);
+                    } else {
+                        for (lane, byte) in
+                            lanes(mask).flat_map(|l| (0..bytes).map(move |b| (l, b)))
+                        {
+                            let offsets = &[offsets[lane] + byte; 32];
+                            let (lanes, pattern) = (1 << lane, Pattern::Same);
+                            look(&Access { bytes: 1, lanes, offsets, pattern, ..whole });
+                        }
+                    }
+                }
+            }
+            found.push(conflict);
+        }
+        found
+    }
+
+    proptest! {
+        #[test]
+        fn lanes_together_are_judged_as_lanes_and_bytes_one_by_one(steps in steps()) {
+            prop_assert_eq!(conflicts(&steps, false), conflicts(&steps, true));
+        }
+    }
+}
