@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The tests of scalemark, and what they need: a Rust toolchain (rust-version in Cargo.toml), Python 3 for its package
-# installer. The OpenBLAS that a baseline is tested against, and the compiler and disassembler of CUDA kernels (no GPU is needed),
+# installer. The OpenBLAS that a baseline is tested against, the numpy of an external worker, and the compiler and disassembler of CUDA kernels (no GPU is needed),
 # go into target/; nothing outside this folder is changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,6 +17,17 @@ if [ -z "${SCALEMARK_OPENBLAS:-}" ]; then
   fi
   SCALEMARK_OPENBLAS=$PWD/$wheel/scipy_openblas32/lib/libscipy_openblas.so
   export SCALEMARK_OPENBLAS
+fi
+
+NUMPY=2.3.5
+if [ -z "${SCALEMARK_TEST_NUMPY:-}" ]; then
+  wheel=target/test-wheels/numpy-$NUMPY
+  if [ ! -d "$wheel/numpy" ]; then
+    say "installing numpy $NUMPY into $wheel"
+    python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$wheel" "numpy==$NUMPY" ||
+      { echo "error: external workers are tested with numpy, and pip could not install it; set SCALEMARK_TEST_NUMPY to a folder that has it" >&2; exit 1; }
+  fi
+  export SCALEMARK_TEST_NUMPY=$PWD/$wheel
 fi
 
 NVRTC=13.0.88

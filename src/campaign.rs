@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::check;
 use crate::device::Capabilities;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernels::{Kernel, Registry};
 use crate::measure::{Finding, Goal, Job, measure};
 use crate::ops::{Cache, Case, DType, Family, Precision, Probe, ProbeKind, Problem};
@@ -118,6 +118,8 @@ pub fn probes_for(cases: &[Planned], last_level_cache: Bytes) -> Vec<Planned> {
 pub struct Campaign<'a> {
     /// What the device can do.
     pub capabilities: &'a Capabilities,
+    /// All kernels that there are.
+    pub registry: Registry,
     /// The kernels that take part.
     pub kernels: Vec<&'static dyn Kernel>,
     /// Whether probes are there for the roofs that they give, and not for their own sake.
@@ -222,8 +224,7 @@ impl Campaign<'_> {
             !portable && k.refuses(self.capabilities, case).is_none()
         };
         let takes = |k: &&'static dyn Kernel| if for_roof { roof(k) } else { asked(k) };
-        let wanted: Vec<&'static dyn Kernel> =
-            Registry::default().for_case(case).filter(takes).collect();
+        let wanted: Vec<&'static dyn Kernel> = self.registry.for_case(case).filter(takes).collect();
         wanted.into_iter()
     }
 
@@ -374,15 +375,4 @@ impl Campaign<'_> {
         });
         Some(Entry { samples: samples.collect(), counters: counters.collect(), record })
     }
-}
-
-/// A folder for what workers share: in memory where the system has such a place.
-///
-/// # Errors
-/// When no temporary folder can be made.
-pub fn scratch() -> Result<tempfile::TempDir> {
-    let shm = std::path::Path::new("/dev/shm");
-    let made = if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() };
-    made.or_else(|_| tempfile::tempdir())
-        .map_err(Error::io("create a temporary folder in", std::env::temp_dir()))
 }

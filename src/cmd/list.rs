@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
+use super::external::External;
 use super::simulate::Pace;
 use crate::device::cpu::detect_capabilities;
 use crate::device::{Capabilities, DeviceName};
@@ -26,6 +27,8 @@ use crate::units::Nanos;
 pub struct Args {
     #[command(flatten)]
     selection: Selection,
+    #[command(flatten)]
+    external: External,
     /// Whose kernels: cpu, or sim with an architecture as in sim:sm_80 (the CUDA kernels) [default: cpu]
     #[arg(long, default_value_t, hide_default_value = true, value_name = "DEVICE")]
     device: DeviceName,
@@ -66,7 +69,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let capabilities = detect_capabilities();
     let planned = args.selection.cases(capabilities.threads)?;
     let registry = match args.device {
-        DeviceName::Cpu => Registry::default(),
+        DeviceName::Cpu => args.external.join(Registry::default())?.registry,
         DeviceName::Sim(_) => Registry::cuda(),
     };
     let scope = Scope {

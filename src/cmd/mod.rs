@@ -3,6 +3,7 @@
 pub mod completions;
 pub mod conform;
 pub mod effort;
+pub mod external;
 pub mod gate;
 pub mod interrupt;
 pub mod kernels;

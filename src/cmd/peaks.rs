@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use super::machine;
 use super::run::spawns;
-use crate::campaign::{self, Campaign, Peaks};
+use crate::campaign::{Campaign, Peaks};
 use crate::device::cpu::detect_capabilities;
 use crate::kernels::Registry;
 use crate::ops::{DType, ProbeKind, Problem};
 use crate::plan::estimate::Estimator;
 use crate::plan::suite::{self, Suite};
 use crate::record::Record;
-use crate::worker::Processes;
+use crate::worker::{self, Processes};
 
 /// Shows the machine, with what it was measured to reach where that was asked for.
 ///
@@ -27,6 +27,7 @@ fn measured() -> anyhow::Result<Vec<(String, String)>> {
     let capabilities = detect_capabilities();
     let mut campaign = Campaign {
         capabilities: &capabilities,
+        registry: Registry::default(),
         kernels: Registry::default().kernels().collect(),
         roofs_only: true,
         patterns: false,
@@ -39,7 +40,7 @@ fn measured() -> anyhow::Result<Vec<(String, String)>> {
         peaks: Peaks::default(),
         estimator: Estimator::nominal(&capabilities),
         next_record: 1,
-        scratch: campaign::scratch()?,
+        scratch: worker::scratch()?,
     };
     let mut rows = Vec::new();
     for probe in suite::probes(capabilities.threads) {

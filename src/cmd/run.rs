@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::effort::Effort;
+use super::external::External;
 use super::progress::Progress;
 use super::{interrupt, run_sim};
-use crate::campaign::{self, Campaign, Entry, Peaks, probes_for};
+use crate::campaign::{Campaign, Entry, Peaks, probes_for};
 use crate::device::cpu::detect_capabilities;
 use crate::device::lost::lost_share;
 use crate::device::machine::{DetectOptions, Machine};
@@ -26,7 +27,7 @@ use crate::plan::select::Selection;
 use crate::record::{Outcome, Record};
 use crate::report;
 use crate::store::{Run, RunWriter};
-use crate::worker::{Processes, Spawn};
+use crate::worker::{self, Processes, Spawn};
 
 /// Options of `run`.
 #[derive(Debug, clap::Args)]
@@ -39,6 +40,8 @@ use crate::worker::{Processes, Spawn};
   scalemark run -m 512 -n 768,3072 -k 3072,768 --zip   tuples in place of a cross product
   scalemark run --seq 512..8192 --head-dim 128 --causal false
   scalemark run --device sim                           CUDA kernels without a GPU: counters, no times
+  scalemark run --op attention --baselines torch       a framework beside our kernels, in the same run
+  scalemark run --worker 'python3 mine.py'             anybody's kernels beside ours (workers/README.md)
   scalemark run --cases mine.csv --dry-run             what it would do
   scalemark run --resume results/runs/RUN              go on with an interrupted run
 
@@ -49,6 +52,8 @@ pub struct Args {
     selection: Selection,
     #[command(flatten)]
     effort: Effort,
+    #[command(flatten)]
+    external: External,
     /// Folder of the run [default: a new one below results/runs]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -73,6 +78,8 @@ struct Order {
     effort: Effort,
     #[serde(default)]
     device: DeviceName,
+    #[serde(default)]
+    external: External,
 }
 
 /// Measures, writes the run folder, and prints the table.
@@ -89,7 +96,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 fn start(args: &Args, capabilities: &Capabilities) -> anyhow::Result<ExitCode> {
     let (selection, effort) = (args.selection.clone(), args.effort.clone());
-    let order = Order { selection, effort, device: args.device };
+    let order = Order { selection, effort, device: args.device, external: args.external.clone() };
     if let DeviceName::Sim(architecture) = order.device {
         let plan = {
             let nvrtc = args.nvrtc.as_deref();
@@ -106,14 +113,16 @@ fn start(args: &Args, capabilities: &Capabilities) -> anyhow::Result<ExitCode> {
         let writer = open(args.out.as_deref(), &machine.hardware.id(), &value)?;
         return run_sim::go(&plan, writer, &[]);
     }
-    let plan = Plan::new(&order, capabilities)?;
+    let joined = order.external.join(Registry::default())?;
+    let plan = Plan::new(&order, joined.registry, capabilities)?;
     if args.dry_run {
         super::show(&plan.text(capabilities))?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut machine = Machine::detect(&DetectOptions::default());
     let slug = machine.hardware.id();
-    let mut processes = processes(capabilities, order.effort.seed)?;
+    let own = processes(capabilities, order.effort.seed)?;
+    let mut processes = joined.processes(own, capabilities)?;
     for (provider, facts) in processes.introduce(plan.providers(capabilities)) {
         let facts: Vec<String> =
             facts.iter().map(|(name, value)| format!("{name} {value}")).collect();
@@ -162,8 +171,10 @@ fn resume(folder: &std::path::Path, capabilities: &Capabilities) -> anyhow::Resu
         let plan = run_sim::Plan::new(&order.selection, order.effort.seed, architecture, None)?;
         return run_sim::go(&plan, writer, &before);
     }
-    let plan = Plan::new(&order, capabilities)?;
-    let processes = processes(capabilities, order.effort.seed)?;
+    let joined = order.external.join(Registry::default())?;
+    let plan = Plan::new(&order, joined.registry, capabilities)?;
+    let own = processes(capabilities, order.effort.seed)?;
+    let processes = joined.processes(own, capabilities)?;
     go(plan, capabilities, processes, writer, &before)
 }
 
@@ -171,6 +182,7 @@ fn resume(folder: &std::path::Path, capabilities: &Capabilities) -> anyhow::Resu
 struct Plan {
     cases: Vec<Planned>,
     probes: usize,
+    registry: Registry,
     kernels: Vec<&'static dyn crate::kernels::Kernel>,
     goal: Goal,
     suite: String,
@@ -181,10 +193,10 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(order: &Order, capabilities: &Capabilities) -> anyhow::Result<Self> {
+    fn new(order: &Order, registry: Registry, capabilities: &Capabilities) -> anyhow::Result<Self> {
         let suite = order.selection.suite.unwrap_or_default();
         let asked = order.selection.cases(capabilities.threads)?;
-        let kernels = order.selection.kernels(&Registry::default())?;
+        let kernels = order.selection.kernels(&registry)?;
         let probes = if order.effort.no_peaks {
             Vec::new()
         } else {
@@ -199,6 +211,7 @@ impl Plan {
         Ok(Plan {
             probes: probes.len(),
             cases: crate::plan::merge(probes.into_iter().chain(asked)),
+            registry,
             kernels,
             goal: order.effort.goal(base)?,
             suite: if whole_suite { suite.name().to_owned() } else { "custom".to_owned() },
@@ -323,6 +336,7 @@ fn measure(
         || (cpus.len() > 1).then(|| placement::probe(&cpus[..2]).placement.name().to_owned());
     let mut campaign = Campaign {
         capabilities,
+        registry: plan.registry,
         kernels: plan.kernels.clone(),
         roofs_only: plan.roofs_only,
         patterns: plan.patterns,
@@ -335,7 +349,7 @@ fn measure(
         peaks: Peaks::default(),
         estimator: Estimator::nominal(capabilities),
         next_record: writer.next_id(),
-        scratch: campaign::scratch()?,
+        scratch: worker::scratch()?,
     };
     for record in before {
         campaign.peaks.learn(record);

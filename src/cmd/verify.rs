@@ -6,10 +6,10 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
+use super::external::External;
 use super::progress::Progress;
 use super::run::spawns;
 use super::simulate::{self, Pace};
-use crate::campaign;
 use crate::check;
 use crate::device::cpu::detect_capabilities;
 use crate::device::{Device, DeviceName};
@@ -23,8 +23,8 @@ use crate::ops::{
 use crate::plan::select::Selection;
 use crate::plan::{Planned, merge};
 use crate::record::Check;
-use crate::worker::Processes;
 use crate::worker::protocol::Reply;
+use crate::worker::{self, Processes};
 
 /// Options of `verify`.
 #[derive(Debug, clap::Args)]
@@ -32,6 +32,7 @@ use crate::worker::protocol::Reply;
   scalemark verify                          every kernel on awkward sizes
   scalemark verify --kernel matmul/simd -m 1,17,255,256,257 --dtype f32,bf16,int8
   scalemark verify --suite quick            the cases of a suite
+  scalemark verify --baselines torch        a framework's answers too
   scalemark verify --device sim             every CUDA kernel, simulated: no GPU needed
   scalemark verify --device sim:sm_80 --kernel optimizer/vectorized --params 4099
   scalemark verify --device sim --kernel matmul/wgmma-tma -m 192 --seeds 20    other orders of warps and copies
@@ -40,6 +41,8 @@ Exit code 1 when an answer is wrong or a kernel fails; refusals are fine")]
 pub struct Args {
     #[command(flatten)]
     selection: Selection,
+    #[command(flatten)]
+    external: External,
     /// Where to run: cpu, or sim (the PTX simulator), with an architecture as in sim:sm_80 [default: cpu]
     #[arg(long, default_value_t, hide_default_value = true, value_name = "DEVICE")]
     device: DeviceName,
@@ -141,15 +144,18 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     } else {
         args.selection.filtered(awkward(capabilities.threads), "the awkward sizes")?
     };
-    let kernels = args.selection.kernels(&Registry::default())?;
-    let scratch = campaign::scratch()?;
-    let mut processes = Processes::new(spawns(&capabilities)?, args.seed);
+    let joined = args.external.join(Registry::default())?;
+    let kernels = args.selection.kernels(&joined.registry)?;
+    let scratch = worker::scratch()?;
+    let own = Processes::new(spawns(&capabilities)?, args.seed);
+    let mut processes = joined.processes(own, &capabilities)?;
     let mut progress = Progress::new(planned.len());
     let mut tally = Tally::new(args.json);
     for Planned { case, .. } in &planned {
         let key = case.key();
         progress.now(&key);
-        let takers: Vec<_> = Registry::default()
+        let takers: Vec<_> = joined
+            .registry
             .for_case(case)
             .filter(|k| kernels.iter().any(|w| w.id() == k.id()))
             .collect();

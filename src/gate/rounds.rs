@@ -238,6 +238,7 @@ impl Rounds<'_> {
             seed: self.seed,
             // Each build answers for itself: a file of answers is of one build's format.
             expected: None,
+            exchange: None,
         };
         let reason = match client.ask(&request, PREPARE_LIMIT) {
             Ok(Reply::Prepared { launch_ns, allocated, .. }) => {

@@ -19,6 +19,8 @@ use serde::{Deserialize, Serialize};
 pub use cpu::{Args, Body, CpuKernel, Prologue};
 pub use cuda::CudaKernel;
 
+use baseline::external::ExternalKernel;
+
 use crate::device::{Capabilities, Device};
 use crate::error::Result;
 use crate::ops::{Case, Inputs, Tensor};
@@ -113,23 +115,34 @@ pub static BUILTIN: &[&[&dyn Kernel]] =
 #[derive(Clone, Copy)]
 pub struct Registry {
     families: &'static [&'static [&'static dyn Kernel]],
+    external: &'static [&'static dyn Kernel],
 }
 
 impl Default for Registry {
     fn default() -> Self {
-        Registry { families: BUILTIN }
+        Registry { families: BUILTIN, external: &[] }
     }
 }
 
 impl Registry {
     /// The CUDA kernels, which a GPU and the simulator run.
     pub fn cuda() -> Self {
-        Registry { families: cuda::ROWS }
+        Registry { families: cuda::ROWS, external: &[] }
     }
 
     /// All kernels, in the order of reports.
     pub fn kernels(&self) -> impl Iterator<Item = &'static dyn Kernel> + use<> {
-        self.families.iter().flat_map(|rows| rows.iter().copied())
+        self.families
+            .iter()
+            .flat_map(|rows| rows.iter().copied())
+            .chain(self.external.iter().copied())
+    }
+
+    /// With the kernels of external programs after all others. They live as long as the process, which asks for them once.
+    pub fn with_external(self, kernels: impl Iterator<Item = ExternalKernel>) -> Self {
+        let leak = |kernel: ExternalKernel| -> &'static dyn Kernel { Box::leak(Box::new(kernel)) };
+        let added = self.external.iter().copied().chain(kernels.map(leak)).collect::<Vec<_>>();
+        Registry { external: Box::leak(added.into_boxed_slice()), ..self }
     }
 
     /// The kernel with this name.

@@ -46,6 +46,8 @@ pub struct Goal {
 
 /// The worker processes of a run, as a session sees them. An error means that the process is lost.
 pub trait Crew {
+    /// Does what is no kernel's work: starts process number `process` where there is none, and lays out operands.
+    fn start(&mut self, _process: usize, _job: &Job) {}
     /// Makes a job ready in process number `process`; the answer is checked there.
     fn prepare(&mut self, process: usize, job: &Job) -> crate::Result<Reply>;
     /// Takes samples of a job that was prepared there.
@@ -195,6 +197,7 @@ impl Session<'_> {
     }
 
     fn prepare(&mut self, process: usize, i: usize) {
+        self.crew.start(process, self.tracks[i].job);
         let start = (self.now)();
         let reply = self.crew.prepare(process, self.tracks[i].job);
         let spent = (self.now)() - start;

@@ -109,7 +109,7 @@ impl Rule {
 }
 
 /// The hyperparameters of a step; fixed for each rule, so that cases are comparable.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Hyper {
     /// Learning rate.
     pub lr: f64,

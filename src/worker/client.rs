@@ -2,16 +2,20 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use super::lines::{Line, Lines};
 use super::obituary::{how_it_ended, keep_last_lines};
 use super::protocol::{Hello, Reply, Request, VERSION};
 use crate::error::{Error, Result};
+
+/// The longest line that can be a reply, in bytes: thousands of samples.
+const LONGEST_REPLY: usize = 4 << 20;
 
 /// How a worker is started.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,7 +41,7 @@ impl Spawn {
 pub struct Client {
     child: Child,
     stdin: Option<ChildStdin>,
-    replies: Receiver<std::io::Result<String>>,
+    replies: Receiver<Line>,
     complaints: Arc<Mutex<VecDeque<String>>>,
     hello: Hello,
     parked: bool,
@@ -58,10 +62,11 @@ impl Client {
         let mut child = command
             .spawn()
             .map_err(|e| Error::Worker(format!("failed to start the worker {name}: {e}")))?;
-        let (sender, replies) = channel();
+        // A worker that talks without being asked waits in its pipe, and fills no memory of the run's.
+        let (sender, replies) = sync_channel(16);
         let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
         std::thread::spawn(move || {
-            for line in stdout.lines() {
+            for line in Lines::of(stdout, LONGEST_REPLY) {
                 if sender.send(line).is_err() {
                     break;
                 }
@@ -139,8 +144,16 @@ impl Client {
         let line = loop {
             let left = limit.saturating_sub(start.elapsed());
             match self.replies.recv_timeout(left.min(LOOK)) {
-                Ok(Ok(line)) => break line,
-                Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => return Err(self.obituary()),
+                Ok(Line::Whole(line)) => break line,
+                Ok(Line::Cut(line)) => {
+                    self.kill();
+                    let shown: String = line.chars().take(200).collect();
+                    let length = LONGEST_REPLY >> 20;
+                    return Err(Error::Worker(format!(
+                        "the worker said a line of more than {length} MiB, which is no reply, killed: {shown}"
+                    )));
+                }
+                Err(RecvTimeoutError::Disconnected) => return Err(self.obituary()),
                 Err(RecvTimeoutError::Timeout) if (self.given_up)() => {
                     self.kill();
                     return Err(Error::Worker("given up by the user, killed".into()));
@@ -159,7 +172,9 @@ impl Client {
         })
     }
 
+    /// Ends the process, and what it has started: an external program may be a script around another.
     fn kill(&mut self) {
+        self.signal(Signal::Kill);
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -172,7 +187,7 @@ impl Client {
             match self.child.try_wait() {
                 Ok(Some(status)) => break Some(status),
                 _ if Instant::now() >= deadline => {
-                    let _ = self.child.kill();
+                    self.signal(Signal::Kill);
                     break self.child.wait().ok();
                 }
                 _ => std::thread::sleep(Duration::from_millis(5)),
@@ -206,9 +221,11 @@ impl Client {
         let number = match signal {
             Signal::Stop => libc::SIGSTOP,
             Signal::Continue => libc::SIGCONT,
+            Signal::Kill => libc::SIGKILL,
         };
-        // SAFETY: sends a signal to a child that has not been waited for, so its process id is still its own.
-        unsafe { libc::kill(self.child.id() as libc::pid_t, number) == 0 }
+        // SAFETY: sends a signal to the group that `isolate` made of a child that has not been waited for, so the group's id,
+        // which is the child's, is still its own.
+        unsafe { libc::kill(-(self.child.id() as libc::pid_t), number) == 0 }
     }
 
     #[cfg(not(unix))]
@@ -221,6 +238,7 @@ impl Client {
 enum Signal {
     Stop,
     Continue,
+    Kill,
 }
 
 impl Drop for Client {

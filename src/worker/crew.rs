@@ -1,17 +1,22 @@
 //! The worker processes of a run: one a provider and replica, started when first needed, parked while others measure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::client::{Client, Spawn};
+use super::exchange::Handover;
 use super::protocol::{Reply, Request, Visit};
+use crate::device::Capabilities;
 use crate::error::{Error, Result};
 use crate::measure::{Crew, Job};
 use crate::units::Bytes;
 
 /// Longest wait for a preparation: compiling, allocating and checking take seconds, not minutes.
 const PREPARE_LIMIT: Duration = Duration::from_secs(180);
+
+/// Longest wait for a kernel to be freed.
+const RELEASE_LIMIT: Duration = Duration::from_secs(60);
 
 /// Worker processes by provider and replica.
 pub struct Processes {
@@ -22,6 +27,9 @@ pub struct Processes {
     seed: u64,
     expected: Option<PathBuf>,
     given_up: Option<fn() -> bool>,
+    external: HashSet<String>,
+    handover: Option<Handover>,
+    patience: Option<Duration>,
 }
 
 struct Handle {
@@ -41,7 +49,29 @@ impl Processes {
             seed,
             expected: None,
             given_up: None,
+            external: HashSet::new(),
+            handover: None,
+            patience: None,
         }
+    }
+
+    /// Adds external programs by provider: they get operands in files, and their results are checked here.
+    ///
+    /// # Errors
+    /// When there is no place for such files.
+    pub fn with_external(
+        mut self,
+        spawns: impl IntoIterator<Item = (String, Spawn)>,
+        capabilities: &Capabilities,
+    ) -> Result<Self> {
+        for (provider, spawn) in spawns {
+            self.external.insert(provider.clone());
+            self.spawns.insert(provider, spawn);
+        }
+        if !self.external.is_empty() {
+            self.handover = Some(Handover::new(capabilities.clone(), self.seed)?);
+        }
+        Ok(self)
     }
 
     /// Waits for workers end in an error when `given_up` becomes true.
@@ -50,7 +80,7 @@ impl Processes {
         self
     }
 
-    fn start(&self, provider: &str) -> Result<Client> {
+    fn launch(&self, provider: &str) -> Result<Client> {
         let spawn = self.spawns.get(provider).ok_or_else(|| {
             Error::Worker(format!("nobody knows how to start a worker for `{provider}`"))
         })?;
@@ -61,9 +91,26 @@ impl Processes {
         })
     }
 
-    /// The file with the expected answer of the case that comes next; `None`: workers compute it.
+    /// How long an external program may take to answer before it counts as hung, in place of this build's own limits.
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+
+    /// The limit of a wait for this provider.
+    fn limit(&self, provider: &str, usual: Duration) -> Duration {
+        self.patience.filter(|_| self.external.contains(provider)).unwrap_or(usual)
+    }
+
+    /// The file with the expected answer of the case that comes next; `None`: workers compute it, and what was laid out for
+    /// an earlier case is given back.
     pub fn expect(&mut self, path: Option<&Path>) {
         self.expected = path.map(Path::to_owned);
+        if path.is_none()
+            && let Some(handover) = &mut self.handover
+        {
+            handover.clear();
+        }
     }
 
     /// Starts the first worker of each of `providers`, and returns what each said of the libraries that it drives. One
@@ -74,13 +121,31 @@ impl Processes {
     ) -> BTreeMap<String, BTreeMap<String, String>> {
         let mut libraries = BTreeMap::new();
         for provider in providers {
-            let Ok(mut client) = self.start(&provider) else { continue };
+            let Ok(mut client) = self.launch(&provider) else { continue };
             client.park();
             libraries.insert(provider.clone(), client.hello().libraries.clone());
             self.live.insert((provider, 0), client);
         }
         libraries.retain(|_, facts| !facts.is_empty());
         libraries
+    }
+
+    /// Starts the worker at this place, if there is none alive.
+    fn ensure(&mut self, process: usize, provider: &str) -> Result<&mut Client> {
+        let place = (provider.to_owned(), process);
+        // One that died while it held nothing (the system took its memory back) has harmed no kernel.
+        let holds = |(key, handle): (&(usize, String), &Handle)| {
+            key.0 == process && handle.provider == provider
+        };
+        let idle = !self.handles.iter().any(holds);
+        if idle && self.live.get_mut(&place).is_some_and(|client| !client.is_alive()) {
+            self.live.remove(&place);
+        }
+        if !self.live.contains_key(&place) {
+            let client = self.launch(provider)?;
+            self.live.insert(place.clone(), client);
+        }
+        Ok(self.live.get_mut(&place).expect("started just above"))
     }
 
     /// Asks one worker, starting it if need be, and parks it afterwards. A worker that fails is forgotten, so that the
@@ -92,44 +157,108 @@ impl Processes {
         request: &Request,
         limit: Duration,
     ) -> Result<Reply> {
-        let place = (provider.to_owned(), process);
-        let holds = |(number, _): &(usize, String), handle: &Handle| {
-            *number == process && handle.provider == provider
-        };
-        // One that died while it held nothing (the system took its memory back) has harmed no kernel.
-        let idle = !self.handles.iter().any(|(key, handle)| holds(key, handle));
-        if idle && self.live.get_mut(&place).is_some_and(|client| !client.is_alive()) {
-            self.live.remove(&place);
-        }
-        if !self.live.contains_key(&place) {
-            let client = self.start(provider)?;
-            self.live.insert(place.clone(), client);
-        }
-        let client = self.live.get_mut(&place).expect("started just above");
+        let client = self.ensure(process, provider)?;
         let reply = client.ask(request, limit);
         match &reply {
             Ok(_) => client.park(),
-            Err(_) => {
-                self.live.remove(&place);
-                self.handles.retain(|key, handle| !holds(key, handle));
-            }
+            Err(_) => self.forget(process, provider),
         }
         reply
     }
+
+    /// Ends a process that cannot be trusted any more; what it held is gone.
+    fn forget(&mut self, process: usize, provider: &str) {
+        self.live.remove(&(provider.to_owned(), process));
+        self.handles
+            .retain(|(number, _), handle| *number != process || handle.provider != provider);
+    }
+
+    /// Hands the operands of a job to an external program, and checks what its first launch leaves.
+    fn prepare_external(
+        &mut self,
+        process: usize,
+        job: &Job,
+        number: u64,
+        request: &mut Request,
+    ) -> Result<Reply> {
+        let handover = self.handover.as_mut().expect("made with the external programs");
+        // Nothing of the program's is lost when there is no room for its operands.
+        let laid = match handover.lay(&job.case, self.expected.as_deref()) {
+            Ok(laid) => laid,
+            Err(error) => return Ok(Reply::Failed { reason: error.to_string() }),
+        };
+        if let Request::Prepare { exchange, expected, .. } = request {
+            (*exchange, *expected) = (Some(Box::new(laid.clone())), None);
+        }
+        let limit = self.limit(&job.provider, PREPARE_LIMIT);
+        let reply = self.ask(process, &job.provider, request, limit)?;
+        match reply {
+            Reply::Refused { .. } | Reply::Failed { .. } => Ok(reply),
+            Reply::Ready { .. } => {
+                let handover = self.handover.as_ref().expect("as above");
+                let verdict = handover.judge(&laid, reply);
+                if !matches!(verdict, Reply::Prepared { .. }) {
+                    let release = Request::Release { handle: number };
+                    self.ask(process, &job.provider, &release, RELEASE_LIMIT)?;
+                }
+                Ok(verdict)
+            }
+            other => {
+                self.forget(process, &job.provider);
+                Err(Error::Worker(format!("the worker answered out of turn: {other:?}")))
+            }
+        }
+    }
+}
+
+/// What cannot be true of the samples of an external program that were asked for and waited for.
+fn incredible(visit: &Visit, iterations: u64, count: usize, waited: Duration) -> Option<String> {
+    if visit.samples.len() != count {
+        return Some(format!("the worker took {} samples, not {count}", visit.samples.len()));
+    }
+    if visit.samples.iter().any(|s| s.iterations != iterations || s.wall_ns == 0) {
+        return Some(format!(
+            "a sample of the worker is not of {iterations} launches, or took 0 ns"
+        ));
+    }
+    let claimed: u128 = visit.samples.iter().map(|s| u128::from(s.wall_ns)).sum();
+    (claimed > waited.as_nanos()).then(|| {
+        format!(
+            "the worker's samples add up to {claimed} ns, but it answered within {} ns",
+            waited.as_nanos()
+        )
+    })
 }
 
 impl Crew for Processes {
+    /// What goes wrong here goes wrong in the preparation too, which says so.
+    fn start(&mut self, process: usize, job: &Job) {
+        if let Ok(client) = self.ensure(process, &job.provider) {
+            client.park();
+        }
+        if let Some(handover) = &mut self.handover
+            && self.external.contains(&job.provider)
+        {
+            let _ = handover.lay_operands(&job.case, self.expected.as_deref());
+        }
+    }
+
     fn prepare(&mut self, process: usize, job: &Job) -> Result<Reply> {
         let handle = self.next_handle;
         self.next_handle += 1;
-        let request = Request::Prepare {
+        let mut request = Request::Prepare {
             handle,
             kernel: job.kernel.clone(),
             case: Box::new(job.case),
             seed: self.seed,
             expected: self.expected.as_ref().map(|path| path.to_string_lossy().into_owned()),
+            exchange: None,
         };
-        let reply = self.ask(process, &job.provider, &request, PREPARE_LIMIT)?;
+        let reply = if self.external.contains(&job.provider) {
+            self.prepare_external(process, job, handle, &mut request)?
+        } else {
+            self.ask(process, &job.provider, &request, PREPARE_LIMIT)?
+        };
         if let Reply::Prepared { launch_ns, .. } = reply {
             self.handles.insert(
                 (process, job.kernel.clone()),
@@ -151,9 +280,20 @@ impl Crew for Processes {
         })?;
         let expected_s = handle.launch_ns * iterations as f64 * count as f64 / 1e9;
         // Twenty times what it should take, and never less than half a minute: a machine may stall, a hang is for ever.
-        let limit = Duration::from_secs_f64(30.0 + 20.0 * expected_s);
+        let usual = Duration::from_secs_f64(30.0 + 20.0 * expected_s);
+        let limit = self.limit(&job.provider, usual);
         let request = Request::Sample { handle: handle.number, iterations, count };
+        let start = Instant::now();
         match self.ask(process, &job.provider, &request, limit)? {
+            Reply::Samples(visit) if self.external.contains(&job.provider) => {
+                match incredible(&visit, iterations, count, start.elapsed()) {
+                    None => Ok(visit),
+                    Some(reason) => {
+                        self.forget(process, &job.provider);
+                        Err(Error::Worker(reason))
+                    }
+                }
+            }
             Reply::Samples(visit) => Ok(visit),
             Reply::Failed { reason } => Err(Error::Worker(reason)),
             other => Err(Error::Worker(format!(
@@ -167,7 +307,7 @@ impl Crew for Processes {
             return Ok(None);
         };
         let request = Request::Release { handle: handle.number };
-        match self.ask(process, &job.provider, &request, Duration::from_secs(60))? {
+        match self.ask(process, &job.provider, &request, RELEASE_LIMIT)? {
             Reply::Released { peak_resident } => Ok(peak_resident.map(Bytes)),
             other => Err(Error::Worker(format!("the worker answered a release with {other:?}"))),
         }

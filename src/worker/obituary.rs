@@ -1,12 +1,15 @@
 //! What is told of a worker that died: how, and what it said last.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufReader, Read};
 use std::sync::Mutex;
+
+use super::lines::{Line, Lines};
 
 /// Reads standard error to its end, and keeps the last four lines that say something.
 pub(super) fn keep_last_lines(stderr: impl Read, kept: &Mutex<VecDeque<String>>) {
-    for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+    for line in Lines::of(BufReader::new(stderr), 4096) {
+        let (Line::Whole(line) | Line::Cut(line)) = line;
         let line: String = line.trim().chars().take(300).collect();
         // Noise of the runtime that says nothing about the cause.
         if line.is_empty() || line.starts_with("note: run with `RUST_BACKTRACE") {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ops::Case;
+use crate::ops::{Case, DType, Hyper, Role};
 use crate::record::Check;
 
 /// The version that this build speaks.
@@ -50,6 +50,9 @@ pub enum Request {
         /// A file with the expected answer (native format of the same binary); absent: compute it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expected: Option<String>,
+        /// Where operands and results lie, for a program that is no build of scalemark; it answers [`Reply::Ready`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exchange: Option<Box<Exchange>>,
     },
     /// Take `count` samples of `iterations` launches each.
     Sample {
@@ -69,6 +72,46 @@ pub enum Request {
     Exit,
 }
 
+/// How an external program gets operands and hands over results.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Exchange {
+    /// The operands, to be read.
+    pub operands: Shared,
+    /// What the first launch must leave, to be written: results and operands updated in place. They start as NaN.
+    pub results: Shared,
+    /// Buffer sets that launches are to rotate through, so that caches are as the case says.
+    pub slots: usize,
+    /// The constants of an update.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hyper: Option<Hyper>,
+}
+
+/// Tensors in one file, in memory where the system has such a place; native byte order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Shared {
+    /// The file.
+    pub path: String,
+    /// What is where in it.
+    pub tensors: Vec<Placed>,
+}
+
+/// A tensor, dense and row-major, in a file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Placed {
+    /// What it is to its op.
+    pub role: Role,
+    /// Its number format.
+    pub dtype: DType,
+    /// Its sizes, outermost first.
+    pub shape: Vec<usize>,
+    /// Whether launches update it in place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_out: bool,
+    /// Where it starts, in bytes; a multiple of 64.
+    #[serde(default)]
+    pub offset: u64,
+}
+
 /// What a worker answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "lowercase")]
@@ -85,6 +128,22 @@ pub enum Reply {
         allocated: u64,
         /// Buffer sets that launches rotate through.
         slots: usize,
+        /// Named numbers about preparation.
+        #[serde(default)]
+        counters: BTreeMap<String, f64>,
+    },
+    /// The kernel of an external program is ready, and the results of its first launch lie where they were asked for: the
+    /// run checks them.
+    Ready {
+        /// A rough time of one launch, in nanoseconds.
+        launch_ns: f64,
+        /// Bytes of one set of buffers and workspace; 0 where the program cannot tell.
+        #[serde(default)]
+        allocated: u64,
+        /// Buffer sets that launches rotate through.
+        slots: usize,
+        /// What was written, as the program sees it: anything but what was asked for is wrong.
+        results: Vec<Placed>,
         /// Named numbers about preparation.
         #[serde(default)]
         counters: BTreeMap<String, f64>,
@@ -182,6 +241,7 @@ mod tests {
             case: Box::new(case),
             seed: 9,
             expected: None,
+            exchange: None,
         };
         let line = serde_json::to_string(&request).unwrap();
         assert!(!line.contains('\n'));

@@ -105,7 +105,7 @@ impl<'d> Worker<'d> {
     /// A panic of a kernel costs that kernel, not the worker.
     fn answer(&mut self, request: Request) -> Reply {
         let outcome = catch_unwind(AssertUnwindSafe(|| match request {
-            Request::Prepare { handle, kernel, case, seed, expected } => {
+            Request::Prepare { handle, kernel, case, seed, expected, .. } => {
                 self.prepare(handle, &kernel, &case, seed, expected.as_deref())
             }
             Request::Sample { handle, iterations, count } => self.sample(handle, iterations, count),

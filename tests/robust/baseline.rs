@@ -129,6 +129,7 @@ fn a_library_that_hangs_is_killed_at_the_limit() {
         case: Box::new(Case::new(Problem::Matmul(Matmul::new(40, 40, 40)), Precision::F32)),
         seed: 1,
         expected: None,
+        exchange: None,
     };
     // A limit of its own: a run waits for minutes before it calls a launch a hang.
     let error = client.ask(&request, Duration::from_millis(700)).unwrap_err().to_string();

@@ -11,7 +11,6 @@ use flate2::write::GzEncoder;
 use serde_json::json;
 
 use super::{Pair, build, empty, folders};
-use crate::campaign;
 use crate::cmd::{interrupt, note};
 use crate::device::cpu::detect_capabilities;
 use crate::device::machine::{DetectOptions, Machine};
@@ -25,6 +24,7 @@ use crate::ops::Pass;
 use crate::plan::select::Selection;
 use crate::stats::random::Random;
 use crate::store::Run;
+use crate::worker;
 
 /// Whose kernels are compared: our own, for baselines are not of a build.
 const PROVIDER: &str = "own";
@@ -39,7 +39,7 @@ pub fn compare(args: &Pair, rule: &Rule) -> anyhow::Result<Report> {
     interrupt::catch();
     let (base, head, mut sides) = programs(args)?;
     let folder = args.folder()?;
-    let scratch = campaign::scratch()?;
+    let scratch = worker::scratch()?;
     let twin = scratch.path().join("twin");
     std::fs::copy(&base, &twin).with_context(|| format!("failed to copy {}", base.display()))?;
     let capabilities = detect_capabilities();

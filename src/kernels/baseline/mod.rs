@@ -4,6 +4,7 @@
 
 mod cblas;
 mod crates;
+pub mod external;
 pub(crate) mod find;
 
 use std::collections::BTreeMap;
