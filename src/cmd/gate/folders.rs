@@ -70,12 +70,8 @@ fn key(record: &Record) -> Key {
 
 /// The logarithm of the level of each process, for every measured kernel.
 fn levels(run: &Run) -> anyhow::Result<BTreeMap<Key, Vec<f64>>> {
-    let measured: BTreeMap<u64, Key> = run
-        .records
-        .iter()
-        .filter(|r| r.timing().is_some())
-        .map(|r| (r.record_id, key(r)))
-        .collect();
+    let measured: BTreeMap<u64, &Record> =
+        run.records.iter().filter(|r| r.timing().is_some()).map(|r| (r.record_id, r)).collect();
     if measured.is_empty() {
         return Ok(BTreeMap::new());
     }
@@ -91,8 +87,9 @@ fn levels(run: &Run) -> anyhow::Result<BTreeMap<Key, Vec<f64>>> {
     }
     let mut levels: BTreeMap<Key, Vec<f64>> = BTreeMap::new();
     for ((record, _), samples) in processes {
-        if let (Some(key), Some(level)) = (measured.get(&record), rounds::level(&samples)) {
-            levels.entry(key.clone()).or_default().push(level.ln());
+        let Some(record) = measured.get(&record) else { continue };
+        if let Some(level) = rounds::level(&samples, record.case.threads) {
+            levels.entry(key(record)).or_default().push(level.ln());
         }
     }
     Ok(levels)
