@@ -42,7 +42,7 @@ impl Checker<'_> {
     /// Before an access is carried out; bounds and alignment are right. The first conflict that it is part of.
     #[inline]
     pub fn access(&mut self, place: Place, access: &Access) -> Option<Conflict> {
-        if !self.races && !self.proxies {
+        if self.seen || !self.races && !self.proxies {
             return None;
         }
         match access.region {

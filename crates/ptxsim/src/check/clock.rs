@@ -53,6 +53,8 @@ pub(crate) enum Party {
     Reads,
     /// Writes of their bulk stores.
     Writes,
+    /// Reads of their `wgmma`; the time is the number of the product.
+    Products,
     /// What an mbarrier tells the end of; the time counts its phases, its initialization first.
     Phases,
 }

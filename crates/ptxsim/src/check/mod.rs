@@ -13,19 +13,17 @@ mod shadow;
 mod threads;
 mod work;
 
+pub(crate) use accesses::Conflict;
 use across::Footprint;
+pub(crate) use across::{Clash, Trace, clashes};
+pub(crate) use clock::Party;
 use epoch::Epoch;
 use mbarriers::Mbarriers;
+pub(crate) use registers::Plan;
 use registers::Registers;
 use shadow::Shadow;
 use threads::Threads;
-use work::Deed;
-
-pub(crate) use accesses::Conflict;
-pub(crate) use across::{Clash, Trace, clashes};
-pub(crate) use clock::Party;
-pub(crate) use registers::Plan;
-pub(crate) use work::{Acting, Issued};
+pub(crate) use work::{Acting, Deed, Issued};
 
 use crate::error::{Fault, Kind};
 use crate::exec::{Cluster, Place, Scope, Shape, lanes};
@@ -111,6 +109,8 @@ pub(crate) struct Checker<'a> {
     mbarriers: Mbarriers,
     /// The work that ends just now.
     acting: Option<Acting>,
+    /// Whether accesses have been looked at before they are made.
+    pub seen: bool,
     /// By number of the block: the latest accesses of others of its cluster to its shared memory.
     guests: Vec<Vec<Epoch>>,
     /// By number of the block in the machine.
@@ -153,6 +153,7 @@ impl<'a> Checker<'a> {
             threads: Threads::default(),
             mbarriers: Mbarriers::default(),
             acting: None,
+            seen: false,
             guests: Vec::new(),
             shared: Vec::new(),
             global: Vec::new(),
@@ -263,9 +264,8 @@ impl<'a> Checker<'a> {
         self.on.then(|| self.threads.issue(warp, mask, number as u32))
     }
 
-    /// From now on accesses are those of work that ends; `copies` tells `cp.async` from bulk work. What was going on before.
-    pub fn act(&mut self, issued: Option<Box<Issued>>, copies: bool) -> Option<Acting> {
-        let deed = if copies { Deed::Copy } else { Deed::Store };
+    /// From now on accesses are those of this work. What was going on before.
+    pub fn act(&mut self, issued: Option<Box<Issued>>, deed: Deed) -> Option<Acting> {
         std::mem::replace(&mut self.acting, issued.map(|issued| Acting { issued, deed }))
     }
 

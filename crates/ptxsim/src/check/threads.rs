@@ -187,7 +187,7 @@ impl Threads {
             Deed::Copy => {
                 known.learn_each(Party::Copies, issued.own.warp, mask, &[issued.number; 32])
             }
-            Deed::Store => {}
+            Deed::Store | Deed::Product => {}
             Deed::Delivery(mbarrier, time) => known.learn_phase(mbarrier, time),
         }
     }

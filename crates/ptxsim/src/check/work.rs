@@ -46,7 +46,7 @@ impl Own {
         clock.learn(self.warp, lanes, self.time);
         let Some(waited) = &self.waited else { return };
         for (party, times) in
-            [Party::Copies, Party::Reads, Party::Writes].into_iter().zip(&**waited)
+            [Party::Copies, Party::Reads, Party::Writes, Party::Products].into_iter().zip(&**waited)
         {
             clock.learn_each(party, self.warp, lanes, times);
         }
@@ -158,11 +158,13 @@ impl Issued {
 
 /// In whose name work makes its accesses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Deed {
+pub(crate) enum Deed {
     /// `cp.async`
     Copy,
     /// A store of a bulk group.
     Store,
+    /// A product of a warpgroup, from its issue on.
+    Product,
     /// A copy that the mbarrier with this number counts, in a phase that ends at this time.
     Delivery(u32, u32),
 }
@@ -182,6 +184,7 @@ impl Acting {
             Deed::Copy => (Party::Copies, 0, number),
             Deed::Store if writes => (Party::Writes, 0, number),
             Deed::Store => (Party::Reads, 0, number),
+            Deed::Product => (Party::Products, 0, number),
             Deed::Delivery(mbarrier, time) => (Party::Phases, mbarrier, time),
         }
     }

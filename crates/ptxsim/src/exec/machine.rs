@@ -1,7 +1,7 @@
 //! The machine that runs clusters, and what an instruction sees of it.
 
 use super::{Cluster, Warp};
-use crate::check::{Checker, Issued};
+use crate::check::{Checker, Deed, Issued};
 use crate::count::Counter;
 use crate::error::{Fault, Finding, Kind, Result};
 use crate::family;
@@ -194,6 +194,12 @@ impl Machine<'_> {
         self.tickets
     }
 
+    /// The number of work that is not posted, and what its start knows.
+    pub fn begin(&mut self, place: Place, lanes: u32) -> (u64, Option<Box<Issued>>) {
+        self.tickets += 1;
+        (self.tickets, self.check.issue(place, lanes, self.tickets))
+    }
+
     /// Whether posted work has not ended yet.
     pub fn is_pending(&self, ticket: u64) -> bool {
         self.pending.iter().any(|p| p.ticket == ticket)
@@ -202,7 +208,8 @@ impl Machine<'_> {
     pub(super) fn complete_at(&mut self, at: usize) -> Result<(), Fault> {
         let Pending { place, work, issued, .. } = self.pending.swap_remove(at);
         self.progress += 1;
-        let before = self.check.act(issued, matches!(work, Work::Copy(_)));
+        let deed = if matches!(work, Work::Copy(_)) { Deed::Copy } else { Deed::Store };
+        let before = self.check.act(issued, deed);
         let result = family::complete(work, self, place);
         self.check.rest(before);
         result

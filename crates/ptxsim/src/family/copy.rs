@@ -5,7 +5,7 @@
 //! generic proxy, in the name of the thread that started them.
 
 use crate::ast::{Instruction, Operand};
-use crate::check::{Event, Party};
+use crate::check::{Deed, Event, Party};
 use crate::error::{Fault, Kind, Result};
 use crate::exec::{self, AccessKind, Context, Flow, Machine, Place, Request, lanes};
 use crate::family::mbarrier::{self, Step, Target};
@@ -254,7 +254,7 @@ fn finish(context: &mut Context, ticket: u64) -> Result<(), Fault> {
         unreachable!("the tickets that a warp keeps are those of its copies")
     };
     let here = std::mem::replace(&mut context.place, pending.place);
-    let before = context.machine.check.act(pending.issued, true);
+    let before = context.machine.check.act(pending.issued, Deed::Copy);
     let result = carry_out(&copy, context);
     context.machine.check.rest(before);
     context.place = here;

@@ -238,3 +238,62 @@ fn a_form_that_is_not_executed_is_refused_by_name() {
         assert!(why.contains(mnemonic) && why.contains("PTX line 8"), "{why}");
     }
 }
+
+#[test]
+fn conversions_are_those_that_ptxas_takes() {
+    let types = ["u8", "s8", "u16", "s16", "u32", "s32", "u64", "s64", "f16", "bf16", "f32", "f64"];
+    let register = |ty: &str| match ty {
+        "u32" | "s32" => "%r1",
+        "f32" => "%f1",
+        "u64" | "s64" => "%d2",
+        "f64" => "%e1",
+        _ => "%h1",
+    };
+    let module = |form: &str| {
+        let parts: Vec<&str> = form.rsplit('.').collect();
+        let [to, from] = [register(parts[1]), register(parts[0])];
+        let text = format!(
+            ".version 8.6\n.target sm_90a\n.address_size 64\n.visible .entry k() {{ .reg .b16 %h<2>; .reg .b32 %r<2>; \
+             .reg .f32 %f<2>; .reg .b64 %d<3>; .reg .f64 %e<2>; {form} {to}, {from}; ret; }}"
+        );
+        ptxsim::Module::parse(&text).unwrap()
+    };
+    let takes = |form: &str| module(form).resolve("k").is_ok();
+    let mut count = 0;
+    for to in types {
+        for from in types {
+            for round in ["", ".rn", ".rz", ".rm", ".rp", ".rna", ".rni", ".rzi", ".rmi", ".rpi"] {
+                for ftz in ["", ".ftz"] {
+                    for limit in ["", ".sat", ".relu", ".satfinite"] {
+                        count += takes(&format!("cvt{round}{ftz}{limit}.{to}.{from}")) as u32;
+                    }
+                }
+            }
+        }
+    }
+    // As ptxas 13.0.88 says for sm_90a of all 11520.
+    assert_eq!(count, 802);
+    for refused in [
+        "cvt.rn.bf16.u8",
+        "cvt.rn.bf16.s8",
+        "cvt.rni.u8.bf16",
+        "cvt.rzi.s8.bf16",
+        "cvt.rni.sat.u16.bf16",
+        "cvt.rn.f32.f16",
+        "cvt.f16.f32",
+        "cvt.sat.u32.u16",
+        "cvt.rn.ftz.f64.s32",
+        "cvt.rna.f32.s32",
+    ] {
+        assert!(!takes(refused), "{refused}");
+    }
+    for taken in [
+        "cvt.rn.bf16.u16",
+        "cvt.rzi.s16.bf16",
+        "cvt.rn.f32.bf16",
+        "cvt.sat.u16.s8",
+        "cvt.rmi.ftz.sat.f32.f32",
+    ] {
+        assert!(takes(taken), "{taken}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use ptxsim::Kind;
 
-use crate::seed::{Blamed, Seed, at};
+use crate::seed::{Blamed, PRODUCT, Seed, at};
 
 /// Each thread of two warps copies a word, and reads that of the other warp.
 const COPIES: Seed = Seed {
@@ -217,4 +217,42 @@ fn groups_whose_reads_have_ended_are_still_to_write() {
         Kind::Race,
         &[second, read],
     );
+}
+
+#[test]
+fn operands_of_a_product_are_overwritten_only_after_it_was_waited_for() {
+    let right = format!(
+        "{PRODUCT}\nbar.sync 1;\nst.shared.u32 [%r5], %r6;\nwgmma.wait_group.sync.aligned 0;"
+    );
+    let seed = Seed { shape: [1, 1, 128], right: &right };
+    let of_warp =
+        |warp: u32| ["st.shared.u32", "wgmma.mma_async"].map(|line| at(line, 0, warp, !0));
+    let places = [0, 1, 2, 3].map(of_warp).concat();
+    let wait = "wgmma.wait_group.sync.aligned 0;\nbar.sync 1;";
+    seed.finds(wait, "bar.sync 1;", Kind::Race, &places);
+    // All four warps have to wait before one writes.
+    seed.finds("bar.sync 1;\n", "", Kind::Race, &places);
+    // A copy over operands of the group that is left in flight.
+    let right = format!(
+        "@%p1 mbarrier.init.shared.b64 [%r2], 1;
+@%p1 mbarrier.init.shared.b64 [%r2+8], 128;
+fence.mbarrier_init.release.cluster;
+{PRODUCT}
+mbarrier.arrive.shared.b64 _, [%r2+8];
+@!%p1 bra END;
+FREE:
+mbarrier.try_wait.parity.shared.b64 %p2, [%r2+8], 0;
+@!%p2 bra FREE;
+mbarrier.arrive.expect_tx.shared.b64 _, [%r2], 512;
+cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%r1], [%x], 512, [%r2];
+FULL:
+mbarrier.try_wait.parity.shared.b64 %p2, [%r2], 0;
+@!%p2 bra FULL;
+END:
+wgmma.wait_group.sync.aligned 0;"
+    );
+    let seed = Seed { right: &right, ..seed };
+    let copy = at("cp.async.bulk.shared", 0, 0, 1);
+    let wait = "wgmma.wait_group.sync.aligned 0;\nmbarrier.arrive";
+    seed.finds(wait, "mbarrier.arrive", Kind::Race, &[copy, at("wgmma.mma_async", 0, 0, !0)]);
 }

@@ -17,7 +17,7 @@ pub(crate) fn wide(x: &[u16]) -> Vec<f32> {
 }
 
 /// Compares C = A·B, in rows, with sums in `f64`: A is m×k in rows, `b` gives entry (p, j); an entry of C is rounded to
-/// `bits` of mantissa.
+/// `bits` of mantissa; what vanishes below the least normal float may do so at every step.
 pub(crate) fn assert_product(
     c: &[f32],
     [m, n, k]: [usize; 3],
@@ -30,7 +30,8 @@ pub(crate) fn assert_product(
         let (i, j) = (at / n, at % n);
         let products = (0..k).map(|p| a[i * k + p] as f64 * b(p, j) as f64);
         let (sum, size) = products.fold((0.0, 0.0), |(sum, size), x| (sum + x, size + x.abs()));
-        let allowed = k as f64 * 2f64.powi(-23) * size + sum.abs() * 2f64.powi(-bits - 1);
+        let rounding = k as f64 * 2f64.powi(-23) * size + sum.abs() * 2f64.powi(-bits - 1);
+        let allowed = rounding + k as f64 * f32::MIN_POSITIVE as f64;
         let error = (*found as f64 - sum).abs();
         assert!(error <= allowed, "({i}, {j}): {found} instead of {sum}");
     }
@@ -66,13 +67,20 @@ pub(crate) fn a_product_by_tiles_in_shared_memory() {
 pub(crate) fn a_product_by_tiles_in_registers() {
     single(
         "matmul_register_tiled",
-        vary([[150, 132, 20], [128, 128, 40], [132, 256, 12]]),
+        vary([
+            [150, 132, 20],
+            [128, 128, 40],
+            [132, 256, 12],
+            [4, 128, 16],
+            [129, 132, 4],
+            [256, 124, 28],
+        ]),
         [128, 128],
         256,
     );
     single(
         "matmul_register_tiled",
-        vary([[20, 135, 19], [129, 3, 33], [7, 257, 9]]),
+        vary([[20, 135, 19], [129, 3, 33], [7, 257, 9], [131, 130, 5], [1, 1, 1], [127, 129, 15]]),
         [128, 128],
         256,
     );
@@ -103,14 +111,28 @@ pub(crate) fn a_product_by_one_warp_an_entry() {
 pub(crate) fn a_product_by_mma_fed_by_a_ring_of_copies() {
     half(
         "matmul_mma",
-        vary([[100, 72, 264], [64, 64, 328], [65, 192, 40]]),
+        vary([
+            [100, 72, 264],
+            [64, 64, 328],
+            [65, 192, 40],
+            [128, 8, 104],
+            [63, 65, 72],
+            [1, 200, 8],
+        ]),
         [64, 64],
         128,
         4 * 128 * 64,
     );
     half(
         "matmul_mma",
-        vary([[70, 67, 45], [66, 129, 31], [3, 5, 170]]),
+        vary([
+            [70, 67, 45],
+            [66, 129, 31],
+            [3, 5, 170],
+            [130, 66, 33],
+            [65, 130, 63],
+            [64, 63, 97],
+        ]),
         [64, 64],
         128,
         4 * 128 * 64,
@@ -136,7 +158,14 @@ fn map(columns: usize, rows: usize, box_rows: u32) -> impl Fn(Pointer) -> Tensor
 
 #[test]
 pub(crate) fn a_product_by_wgmma_in_clusters_that_stay() {
-    let [m, n, k] = vary([[150, 264, 584], [256, 256, 704], [40, 512, 328]]);
+    let [m, n, k] = vary([
+        [150, 264, 584],
+        [256, 256, 704],
+        [40, 512, 328],
+        [129, 8, 64],
+        [384, 264, 72],
+        [128, 256, 1096],
+    ]);
     let mut source = Source::new(3);
     let (a, b) = (halves(&source.floats(m * k)), halves(&source.floats(n * k)));
     let kernel = Kernel::new("matmul_wgmma_tma", "matmul_wgmma_tma").grid(2, 1).block(384, 1);

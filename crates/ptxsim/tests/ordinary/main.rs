@@ -273,8 +273,8 @@ fn passed(pointer: Pointer) -> (Argument, Option<Pointer>) {
 }
 
 /// The first; mutants on trial meet the others, too.
-pub(crate) fn vary<T: Copy>(choices: [T; 3]) -> T {
-    choices[trial::inputs() as usize]
+pub(crate) fn vary<T: Copy, const N: usize>(choices: [T; N]) -> T {
+    choices[trial::inputs() as usize % N]
 }
 
 /// A reproducible source of inputs.
@@ -292,9 +292,10 @@ impl Source {
         z ^ z >> 31
     }
 
-    /// `n` numbers in `[-1, 1)`.
+    /// `n` numbers in `[-1, 1)`; for mutants also numbers whose products vanish, so that nothing hides what sums begin with.
     pub(crate) fn floats(&mut self, n: usize) -> Vec<f32> {
-        (0..n).map(|_| (self.bits() >> 40) as f32 / (1 << 23) as f32 - 1.0).collect()
+        let scale = if trial::inputs() == trial::TINY { 2f32.powi(-90) } else { 1.0 };
+        (0..n).map(|_| ((self.bits() >> 40) as f32 / (1 << 23) as f32 - 1.0) * scale).collect()
     }
 
     /// `n` integers in `0..below`.

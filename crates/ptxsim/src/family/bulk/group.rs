@@ -1,7 +1,7 @@
 //! Groups of bulk work, thread by thread, and waiting for them.
 
 use super::work::{self, Stored};
-use crate::check::{Issued, Party};
+use crate::check::{Deed, Issued, Party};
 use crate::error::{Fault, Kind};
 use crate::exec::{self, Context, Machine, Pending, Place, lanes};
 
@@ -135,7 +135,7 @@ fn advance(item: Item, read: bool, context: &mut Context) -> Result<Option<Item>
             let exec::Work::Bulk(work) = work else {
                 unreachable!("the tickets that a warp keeps are those of its stores")
             };
-            let before = machine.check.act(issued, false);
+            let before = machine.check.act(issued, Deed::Store);
             let stored = work::read(work, machine, place);
             let issued = machine.check.rest(before);
             let stored = stored.map_err(|fault| told(machine, place, fault))?;
@@ -152,7 +152,7 @@ fn advance(item: Item, read: bool, context: &mut Context) -> Result<Option<Item>
 }
 
 fn end_late(late: Late, machine: &mut Machine) -> Result<(), Fault> {
-    let before = machine.check.act(late.issued, false);
+    let before = machine.check.act(late.issued, Deed::Store);
     let result = work::write(&late.stored, machine, late.place);
     machine.check.rest(before);
     result

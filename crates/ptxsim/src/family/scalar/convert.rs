@@ -184,6 +184,57 @@ fn narrow(ty: Type) -> Option<Narrow> {
     })
 }
 
+/// Types of one value but `.tf32` and mere bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scalar {
+    Int(Integer),
+    Half,
+    Brain,
+    Single,
+    Double,
+}
+
+fn scalar(ty: Type) -> Option<Scalar> {
+    Some(match ty {
+        Type::F16 => Scalar::Half,
+        Type::Bf16 => Scalar::Brain,
+        Type::F32 => Scalar::Single,
+        Type::F64 => Scalar::Double,
+        _ if ty.is_integer() => Scalar::Int(integer(ty)?),
+        _ => return None,
+    })
+}
+
+/// Whether PTX has a conversion with these modifiers, as `ptxas` 13.0 has it for `sm_90a`.
+fn exists(to: Scalar, from: Scalar, round: Option<(Rounding, bool)>, m: Modifiers) -> bool {
+    use Scalar::*;
+    let integral = matches!(round, Some((_, true)));
+    let plain = matches!(round, Some((rounding, false)) if rounding != Rounding::NearestAway);
+    let brain = to == Brain || from == Brain;
+    if m.relu || m.satfinite {
+        let near = matches!(round, Some((Rounding::Nearest | Rounding::Zero, false)));
+        let alone = !m.ftz && !m.sat && m.relu != m.satfinite;
+        return near && alone && from == Single && matches!(to, Half | Brain);
+    }
+    let rounded = match (to, from) {
+        (Int(_), Int(_)) => round.is_none(),
+        (Brain, Int(Integer { bits: 8, .. })) | (Int(Integer { bits: 8, .. }), Brain) => false,
+        (Int(_), _) => integral,
+        (_, Int(_)) => plain,
+        _ if to == from => integral || round.is_none(),
+        (Half, Single | Double) | (Brain, Single | Double) | (Single, Double) => plain,
+        (Half | Single | Double, Brain) | (Brain, Half) => plain || round.is_none(),
+        _ => round.is_none(),
+    };
+    let limited = match (to, from) {
+        (Int(to), Int(from)) => {
+            to.bits < from.bits || to.signed != from.signed && (from.signed || to.bits == from.bits)
+        }
+        _ => !brain,
+    };
+    rounded && (!m.sat || limited) && (!m.ftz || to == Single || from == Single)
+}
+
 /// Resolves a conversion.
 pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
     if i.opcode != "cvt" || l.rest().any(|m| m == "pack") {
@@ -203,6 +254,13 @@ pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
         relu,
         satfinite,
     };
+    if let (Some(to), Some(from)) = (scalar(to), scalar(from))
+        && !exists(to, from, round, modifiers)
+    {
+        return Err(l.unsupported(
+            "a conversion of these types, or with these modifiers, that ptxas takes neither",
+        ));
+    }
     let mut second = false;
     let what = if let (Some(from), Some(to)) = (integer(from), integer(to)) {
         if round.is_some() || ftz || relu || satfinite {

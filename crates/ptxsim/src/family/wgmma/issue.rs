@@ -2,6 +2,7 @@
 
 use super::state::{Product, Rows, Wait, Warpgroup};
 use super::{A, Multiply, Op, work};
+use crate::check::{Deed, Party};
 use crate::error::{Fault, Kind};
 use crate::exec::{Context, Flow};
 use crate::program::{self, R32, Reg};
@@ -53,7 +54,12 @@ pub(super) fn issue(op: &Multiply, context: &mut Context) -> Result<(), Fault> {
     product.issued |= 1 << member;
     context.machine.progress += 1;
     if context.machine.check.is_on() {
-        work::look(op, context, a, b)?;
+        let (number, issued) = context.machine.begin(context.place, !0);
+        context.warp.state.wgmma.numbers.push_back(number as u32);
+        let before = context.machine.check.act(issued, Deed::Product);
+        let looked = work::look(op, context, a, b);
+        context.machine.check.rest(before);
+        looked?;
     }
     if !context.machine.options.late && context.machine.random.below(4) == 0 {
         compute_ready(context)?;
@@ -126,7 +132,10 @@ pub(super) fn wait(left: usize, context: &mut Context) -> Result<Flow, Fault> {
     }
     let state = &mut context.warp.state.wgmma;
     state.groups.drain(..count);
-    state.release(end);
+    if let Some(last) = state.release(end) {
+        context.machine.check.waited(context.place, Party::Products, !0, &[last; 32]);
+    }
+    let state = &mut context.warp.state.wgmma;
     let program = context.machine.program;
     for pc in &state.flight {
         let product = product(program, *pc);
@@ -170,7 +179,10 @@ fn compute(context: &mut Context, end: u64) -> Result<(), Fault> {
             state.first += 1;
         }
         let here = std::mem::replace(&mut context.place.pc, pc);
+        // What it reads was looked at when it was issued, and is read until it was waited for.
+        context.machine.check.seen = true;
         let result = work::compute(product(program, pc), context, a, b, scale);
+        context.machine.check.seen = false;
         context.place.pc = here;
         result?;
         context.warp.state.wgmma.done += 1;

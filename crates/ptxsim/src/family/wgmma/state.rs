@@ -19,6 +19,8 @@ pub(crate) struct WarpState {
     pub waited: u64,
     /// Instructions of the products from `waited` on.
     pub flight: VecDeque<u32>,
+    /// What the checker knows them by.
+    pub numbers: VecDeque<u32>,
     /// Number of products issued when each group was committed, from the first group on that nobody waited for.
     pub groups: VecDeque<u64>,
     /// Accumulators in flight.
@@ -44,13 +46,15 @@ impl WarpState {
         self.groups.push_back(self.issued);
     }
 
-    /// Notes that all products before `end` have been waited for.
-    pub fn release(&mut self, end: u64) {
+    /// Notes that all products before `end` have been waited for; the number of the last of them, if there are any.
+    pub fn release(&mut self, end: u64) -> Option<u32> {
         let gone = end.saturating_sub(self.waited) as usize;
         self.flight.drain(..gone);
+        let last = self.numbers.drain(..gone.min(self.numbers.len())).next_back();
         self.waited = self.waited.max(end);
         self.busy_d.clear();
         self.busy_a.clear();
+        last
     }
 }
 

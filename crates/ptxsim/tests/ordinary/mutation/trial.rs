@@ -22,11 +22,17 @@ pub(super) struct Setting {
 }
 
 /// The settings that a mutant must survive.
-pub(super) const SETTINGS: [Setting; 3] = [
+pub(super) const SETTINGS: [Setting; 6] = [
     Setting { inputs: 0, seed: 0, late: true },
     Setting { inputs: 1, seed: 1, late: true },
     Setting { inputs: 2, seed: 2, late: false },
+    Setting { inputs: TINY, seed: 3, late: true },
+    Setting { inputs: 4, seed: 4, late: true },
+    Setting { inputs: 5, seed: 5, late: false },
 ];
+
+/// The inputs of which floats are tiny.
+pub(crate) const TINY: u64 = 3;
 
 /// How a case ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
