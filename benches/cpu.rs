@@ -105,7 +105,8 @@ fn cases() -> Vec<Case> {
 fn registry(criterion: &mut Criterion<ModelTime>) {
     let device = Device::Cpu(CpuDevice::detect(true));
     for case in cases() {
-        let mut group = criterion.benchmark_group(case.problem.op());
+        let family = case.problem.family().name();
+        let mut group = criterion.benchmark_group(family);
         let cost = case.cost();
         let memory_bound = match case.problem {
             Problem::Peak(probe) => probe.kind != ProbeKind::Fma,
@@ -122,7 +123,10 @@ fn registry(criterion: &mut Criterion<ModelTime>) {
                 eprintln!("{} refuses {case}: {reason}", kernel.id());
                 continue;
             }
-            let id = BenchmarkId::new(kernel.id().0.replace('/', "-"), case.key());
+            // Criterion puts the group's name before it: the kernel's own name, so that filters are written as elsewhere.
+            let id = kernel.id().0;
+            let name = id.strip_prefix(family).map_or(&*id, |rest| rest.trim_start_matches('/'));
+            let id = BenchmarkId::new(name, case.key());
             group.bench_function(id, |bencher| {
                 // Prepared here, so that a filter that leaves this benchmark out leaves its memory alone too.
                 let mut prepared =

@@ -149,3 +149,76 @@ fn a_small_proof_leaves_its_tables_and_chart() {
         assert!(folder.path().join(file).is_file(), "no {file}");
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn commands_of_any_program_are_compared_by_cpu_time_and_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out").to_string_lossy().into_owned();
+    let count =
+        |to: u32| format!("sh -c 'i=0; while [ $i -lt {to} ]; do i=$((i+1)); done; exit 0'");
+    let (base, head) = (count(4_000), count(40_000));
+    let all = ["--command", "--base", &base, "--head", &head, "--max-pairs", "12", "--out", &out];
+    let done = gate(&[&all[..], &["--json", "-"]].concat());
+    assert_eq!(done.status.code(), Some(1), "{}", text(&done.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    let finding = &report["findings"][0];
+    assert_eq!((&finding["kernel"], &finding["verdict"]), (&"sh".into(), &"slower".into()));
+    assert!(finding["evidence"]["estimate"].as_f64().unwrap() > 1.5, "{finding}");
+    assert_eq!((&report["base"]["label"], &report["head"]["label"]), (&base.into(), &head.into()));
+    assert!(Path::new(&out).join("report.json").is_file());
+
+    let said = refusal(&["--command", "--base", "true", "--head", "false"]);
+    assert!(said.contains("--head 'false' ended with exit code 1"), "{said}");
+    let said = refusal(&["--command", "--base", "true"]);
+    assert!(said.contains("--head"), "{said}");
+}
+
+/// A program that lists two benchmarks and leaves samples as criterion does; of the second each launch takes `ns`.
+#[cfg(unix)]
+fn benchmark_of_criterion(at: &Path, ns: u32) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    let script = format!(
+        r#"#!/bin/sh
+case "$*" in
+  *--list*) echo 'sort/64: benchmark'; echo 'sort/4096 (worst): benchmark'; exit 0 ;;
+esac
+put() {{
+  new="$CRITERION_HOME/$1/new"; mkdir -p "$new"
+  echo "{{\"group_id\":\"sort\",\"full_id\":\"$2\",\"title\":\"t\"}}" > "$new/benchmark.json"
+  echo "{{\"sampling_mode\":\"Linear\",\"iters\":[10,20],\"times\":[$3,$4]}}" > "$new/sample.json"
+}}
+noise=$(( $$ % 3 ))
+put sort/64 'sort/64' $((1000 + noise)) $((2000 + noise))
+put sort/4096_worst_ 'sort/4096 (worst)' $(({ns} * 10 + noise)) $(({ns} * 20 + noise))
+"#
+    );
+    std::fs::write(at, script).unwrap();
+    std::fs::set_permissions(at, std::fs::Permissions::from_mode(0o755)).unwrap();
+    at.to_string_lossy().into_owned()
+}
+
+#[cfg(unix)]
+#[test]
+fn benchmarks_of_criterion_are_compared_one_by_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out").to_string_lossy().into_owned();
+    let base = benchmark_of_criterion(&folder.path().join("base"), 50_000);
+    let head = benchmark_of_criterion(&folder.path().join("head"), 53_000);
+    let all = ["--criterion", "--base", &base, "--head", &head, "--out", &out];
+    let done = gate(&[&all[..], &["--json", "-"]].concat());
+    assert_eq!(done.status.code(), Some(1), "{}", text(&done.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    let of = |i: usize| {
+        let finding = &report["findings"][i];
+        (finding["kernel"].as_str().unwrap(), finding["verdict"].as_str().unwrap())
+    };
+    assert_eq!((of(0), of(1)), (("sort/64", "same"), ("sort/4096 (worst)", "slower")));
+
+    let one = gate(&[&all[..], &["--json", "-", "--kernel", "sort/64"]].concat());
+    assert_eq!(one.status.code(), Some(0), "{}", text(&one.stderr));
+    let said = refusal(&["--criterion", "--base", &base, "--head", "/bin/true"]);
+    assert!(said.contains("/bin/true lists no benchmarks"), "{said}");
+    let said = refusal(&[&all[..], &["--kernel", "nothing"]].concat());
+    assert!(said.contains("no benchmark in common"), "{said}");
+}

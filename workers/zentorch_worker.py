@@ -32,6 +32,8 @@ class FusedAttention(Attention):
             raise Refused("computes no gradients")
         if job.precision["inputs"] not in ("f32", "bf16"):
             raise Refused(f"takes f32 and bf16, not {job.precision['inputs']}")
+        if job.sizes["head_dim_qk"] != job.sizes["head_dim_v"]:
+            raise Refused("has values as wide as queries and keys")
         self.function, self.into = torch.ops.zentorch.zentorch_sdpa.out, empty(job, "out")
         super().__init__(job, SDPBackend.FLASH_ATTENTION)
         self.allocated += self.into.nbytes

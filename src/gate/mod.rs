@@ -8,11 +8,12 @@
 //!   → Report                                   table, JSON, Markdown, JUnit, SARIF, annotations, exit code
 //! ```
 //!
-//! Everything here is a function of numbers: no device, no kernel, no process, so that [`simulate`] can put whole gates through
-//! known noise and count their errors.
+//! But for [`workers`] and [`foreign`], which start processes, everything here is a function of numbers, so that [`simulate`] can put
+//! whole gates through known noise and count their errors.
 
 pub mod config;
 pub mod exact;
+pub mod foreign;
 pub mod pair;
 pub mod render;
 pub mod report;
@@ -21,6 +22,7 @@ pub mod rule;
 pub mod simulate;
 pub mod unpaired;
 pub mod verdict;
+pub mod workers;
 
 pub use pair::{Judge, Levels, Subject};
 pub use report::{Finding, Report};

@@ -1,27 +1,15 @@
-//! Drives the processes of base, head and twin through the worker protocol.
+//! Rounds of a gate: a process of the base, one of the head and one of a copy of the base, again and again.
 //!
-//! A round is one fresh process of each, in an order that a coin decides, with the same kernels in the same shuffled order. Each gets an
-//! environment of another size, which moves its stack. (Operands begin at page boundaries in every build, so there is no offset to
-//! shuffle.) Both sides launch a kernel equally often in a sample.
-
-use std::path::PathBuf;
-use std::time::Duration;
+//! The order within a round is decided by a coin, and so is that of what is measured in it. Who runs a process, and how, is a
+//! [`Builds`]: scalemark's own workers ([`super::workers`]), whole commands, or benchmarks of criterion ([`super::foreign`]).
 
 use serde::Serialize;
 
 use super::pair::{Judge, Levels};
-use crate::error::{Error, Result};
-use crate::ops::Case;
+use crate::error::Result;
 use crate::stats::order;
 use crate::stats::random::Random;
-use crate::units::Nanos;
-use crate::worker::protocol::{Reply, Request, Timed};
-use crate::worker::{Client, Spawn};
-
-/// Variable whose length differs from process to process.
-const PADDING: &str = "SCALEMARK_PADDING";
-/// Longest wait for a preparation.
-const PREPARE_LIMIT: Duration = Duration::from_secs(180);
+use crate::worker::protocol::Timed;
 
 /// Which build a process is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -40,45 +28,18 @@ impl Arm {
     pub const ALL: [Arm; 3] = [Arm::Base, Arm::Head, Arm::Twin];
 }
 
-/// A kernel on a case, as both sides are asked for it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Job {
-    /// `family/name`.
-    pub kernel: String,
-    /// What to compute.
-    pub case: Case,
-}
-
-/// How a process measures a kernel.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Effort {
-    /// Aimed length of a sample.
-    pub slice: Nanos,
-    /// Samples of a kernel in a process.
-    pub samples: usize,
-    /// Times that a process comes back to a kernel.
-    pub sweeps: usize,
-}
-
-impl Default for Effort {
-    /// 24 samples of 2 ms in three sweeps: about 50 ms of a kernel in a process.
-    fn default() -> Self {
-        Effort { slice: Nanos(2e6), samples: 24, sweeps: 3 }
-    }
-}
-
 /// A sample as it is kept: a row of the gate's `samples.csv.gz`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Row<'a> {
+pub struct Row {
     /// The round, from 0.
     pub round: usize,
     /// The place of its process in the round, from 0.
     pub position: usize,
     /// Which build.
     pub arm: Arm,
-    /// `family/name`.
-    pub kernel: &'a str,
-    /// The case's key.
+    /// `family/name`, the program of a command, or a benchmark.
+    pub kernel: String,
+    /// The case's key; empty for what has none.
     pub case_key: String,
     /// The sample's number in its process, from 0.
     pub index: usize,
@@ -92,52 +53,76 @@ pub struct Row<'a> {
     pub iterations: u64,
     /// The share of its core that the measuring thread had.
     pub core_share: Option<f64>,
+    /// The most memory that a command had resident, in bytes.
+    pub peak_resident: Option<u64>,
 }
 
-/// What broke a kernel, and in which build.
+/// A sample, before it is known which round it is of.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Sample {
+    /// Of what, as in [`Row`].
+    pub kernel: String,
+    /// As in [`Row`].
+    pub case_key: String,
+    /// As in [`Row`].
+    pub index: usize,
+    /// Times.
+    pub timed: Timed,
+    /// As in [`Row`].
+    pub peak_resident: Option<u64>,
+}
+
+/// What broke a subject, and in which build.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Broken {
-    /// Its place among the jobs.
-    pub job: usize,
+    /// Its place among the judge's subjects.
+    pub subject: usize,
     /// In which build.
     pub arm: Arm,
     /// How.
     pub reason: String,
 }
 
-/// The pairs of a gate under way.
+/// What one process came to.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Ran {
+    /// Its levels, by subject.
+    pub levels: Vec<(usize, f64)>,
+    /// Every sample that they rest on.
+    pub samples: Vec<Sample>,
+    /// What broke in it.
+    pub broken: Vec<Broken>,
+}
+
+/// The builds that are compared.
+pub trait Builds {
+    /// Runs one process of `arm` on these subjects, in this order where it can.
+    ///
+    /// # Errors
+    /// When no process can be started at all.
+    fn process(&mut self, arm: Arm, subjects: &[usize], random: &mut Random) -> Result<Ran>;
+}
+
+/// The rounds of a gate under way.
 pub struct Rounds<'a> {
-    /// How to start a process of each arm, in the order of [`Arm::ALL`].
-    pub spawns: [Spawn; 3],
-    /// What is measured; the judge's subjects are these.
-    pub jobs: Vec<Job>,
-    /// How much of it a process does.
-    pub effort: Effort,
-    /// Seed of operands.
-    pub seed: u64,
-    /// Decides orders and sizes of environments.
+    /// Decides orders.
     pub random: Random,
-    /// Launches in a sample, by job, once known.
-    pub iterations: Vec<Option<u64>>,
-    /// Bytes that each arm said it allocates, by job.
-    pub allocated: Vec<[Option<u64>; 3]>,
     /// Whether to stop before the next process, with the reason.
     pub stop: &'a dyn Fn() -> Option<String>,
     /// Takes every sample.
     pub keep: &'a mut dyn FnMut(&Row) -> Result<()>,
-    /// Kernels that broke.
+    /// What broke.
     pub broken: Vec<Broken>,
 }
 
-type Process = Vec<(usize, Vec<Timed>)>;
-
 impl Rounds<'_> {
-    /// Rounds until every kernel is decided or the last look is over; `between` is told how far it is. Returns why it was cut short, if it was.
+    /// Rounds until every subject is decided or the last look is over; `between` is told how far it is. Returns why it was cut short, if it was.
     ///
     /// # Errors
     /// When a process cannot be started, or a sample not be kept.
     pub fn run(
         &mut self,
+        builds: &mut dyn Builds,
         judge: &mut Judge,
         between: &mut dyn FnMut(&Judge, usize),
     ) -> Result<Option<String>> {
@@ -148,12 +133,12 @@ impl Rounds<'_> {
                 if open.is_empty() {
                     return Ok(None);
                 }
-                match self.round(round, &open)? {
+                match self.round(builds, round, &open)? {
                     Ok(levels) => judge.add(&levels),
                     Err(reason) => return Ok(Some(reason)),
                 }
                 round += 1;
-                self.broken.iter().for_each(|broken| judge.give_up(broken.job));
+                self.broken.iter().for_each(|broken| judge.give_up(broken.subject));
             }
             pairs = next;
             judge.look();
@@ -162,33 +147,46 @@ impl Rounds<'_> {
         Ok(None)
     }
 
-    /// One process of each arm on the open jobs; `Err` within is the reason to stop.
+    /// One process of each arm on the open subjects; `Err` within is the reason to stop.
     fn round(
         &mut self,
+        builds: &mut dyn Builds,
         round: usize,
         open: &[usize],
     ) -> Result<Result<Vec<(usize, Levels)>, String>> {
         let mut order = Arm::ALL;
-        let mut jobs = open.to_vec();
+        let mut subjects = open.to_vec();
         self.shuffle(&mut order);
-        self.shuffle(&mut jobs);
-        let mut levels = vec![[None; 3]; self.jobs.len()];
+        self.shuffle(&mut subjects);
+        let most = open.iter().max().map_or(0, |last| last + 1);
+        let mut levels = vec![[None; 3]; most];
         for (position, arm) in order.into_iter().enumerate() {
             if let Some(reason) = (self.stop)() {
                 return Ok(Err(reason));
             }
-            let process = self.process(arm, &jobs)?;
-            for (job, samples) in process {
-                self.keep_all(round, position, arm, job, &samples)?;
-                let threads = self.jobs[job].case.threads;
-                levels[job][arm as usize] = level(&samples, threads);
+            subjects.retain(|&subject| !self.is_broken(subject));
+            let ran = builds.process(arm, &subjects, &mut self.random)?;
+            for sample in ran.samples {
+                self.keep(round, position, arm, sample)?;
+            }
+            for (subject, level) in ran.levels {
+                levels[subject][arm as usize] = Some(level);
+            }
+            for broken in ran.broken {
+                if !self.is_broken(broken.subject) {
+                    self.broken.push(broken);
+                }
             }
         }
-        let whole = |&job: &usize| match levels[job] {
-            [Some(base), Some(head), Some(twin)] => Some((job, Levels { base, head, twin })),
+        let whole = |&subject: &usize| match levels[subject] {
+            [Some(base), Some(head), Some(twin)] => Some((subject, Levels { base, head, twin })),
             _ => None,
         };
         Ok(Ok(open.iter().filter_map(whole).collect()))
+    }
+
+    fn is_broken(&self, subject: usize) -> bool {
+        self.broken.iter().any(|broken| broken.subject == subject)
     }
 
     fn shuffle<T>(&mut self, items: &mut [T]) {
@@ -197,108 +195,23 @@ impl Rounds<'_> {
         }
     }
 
-    fn process(&mut self, arm: Arm, jobs: &[usize]) -> Result<Process> {
-        let mut spawn = self.spawns[arm as usize].clone();
-        let padding = "x".repeat(self.random.below(4096));
-        spawn.env.push((PADDING.to_owned(), padding));
-        let mut client = Client::start(&spawn)?;
-        let ready: Vec<usize> =
-            jobs.iter().copied().filter(|&job| self.prepare(&mut client, arm, job)).collect();
-        let mut samples: Process = ready.iter().map(|&job| (job, Vec::new())).collect();
-        let turn = self.effort.samples.div_ceil(self.effort.sweeps);
-        for sweep in 0..self.effort.sweeps {
-            for i in 0..samples.len() {
-                // There and back, so that no kernel always follows the same one.
-                let at = if sweep % 2 == 0 { i } else { samples.len() - 1 - i };
-                let job = samples[at].0;
-                if !self.broken.iter().any(|broken| broken.job == job) {
-                    samples[at].1.extend(self.sample(&mut client, arm, job, turn));
-                }
-            }
-        }
-        // The end of a process frees what it holds.
-        samples.retain(|(job, _)| !self.broken.iter().any(|broken| broken.job == *job));
-        Ok(samples)
-    }
-
-    fn breaks(&mut self, job: usize, arm: Arm, reason: String) {
-        if !self.broken.iter().any(|broken| broken.job == job) {
-            self.broken.push(Broken { job, arm, reason });
-        }
-    }
-
-    fn prepare(&mut self, client: &mut Client, arm: Arm, job: usize) -> bool {
-        if self.broken.iter().any(|broken| broken.job == job) {
-            return false;
-        }
-        let Job { kernel, case } = &self.jobs[job];
-        let request = Request::Prepare {
-            handle: job as u64 + 1,
-            kernel: kernel.clone(),
-            case: Box::new(*case),
-            seed: self.seed,
-            // Each build answers for itself: a file of answers is of one build's format.
-            expected: None,
-            exchange: None,
-        };
-        let reason = match client.ask(&request, PREPARE_LIMIT) {
-            Ok(Reply::Prepared { launch_ns, allocated, .. }) => {
-                let wanted = (self.effort.slice.0 / launch_ns).ceil().clamp(1.0, 1e9) as u64;
-                self.iterations[job].get_or_insert(wanted);
-                self.allocated[job][arm as usize] = Some(allocated);
-                return true;
-            }
-            Ok(Reply::Wrong { reason, .. }) => format!("wrong: {reason}"),
-            Ok(Reply::Refused { reason }) => format!("refused: {reason}"),
-            Ok(Reply::Failed { reason }) => format!("failed: {reason}"),
-            Ok(other) => format!("answered out of turn: {other:?}"),
-            Err(error) => format!("failed: {error}"),
-        };
-        self.breaks(job, arm, reason);
-        false
-    }
-
-    fn sample(&mut self, client: &mut Client, arm: Arm, job: usize, count: usize) -> Vec<Timed> {
-        let iterations = self.iterations[job].unwrap_or(1);
-        let request = Request::Sample { handle: job as u64 + 1, iterations, count };
-        let reason = match client.ask(&request, Duration::from_secs(60)) {
-            Ok(Reply::Samples(visit)) => return visit.samples,
-            Ok(Reply::Failed { reason }) => format!("failed: {reason}"),
-            Ok(other) => format!("answered a request for samples with {other:?}"),
-            Err(error) => format!("failed: {error}"),
-        };
-        self.breaks(job, arm, reason);
-        Vec::new()
-    }
-
-    fn keep_all(
-        &mut self,
-        round: usize,
-        position: usize,
-        arm: Arm,
-        job: usize,
-        samples: &[Timed],
-    ) -> Result<()> {
-        let Job { kernel, case } = &self.jobs[job];
-        let case_key = case.key();
-        for (index, timed) in samples.iter().enumerate() {
-            let &Timed { wall_ns, cpu_ns, run_queue_ns, iterations, core_share } = timed;
-            let case_key = case_key.clone();
-            (self.keep)(&Row {
-                round,
-                position,
-                arm,
-                kernel,
-                case_key,
-                index,
-                wall_ns,
-                cpu_ns,
-                run_queue_ns,
-                iterations,
-                core_share,
-            })?;
-        }
-        Ok(())
+    fn keep(&mut self, round: usize, position: usize, arm: Arm, sample: Sample) -> Result<()> {
+        let Sample { kernel, case_key, index, timed, peak_resident } = sample;
+        let Timed { wall_ns, cpu_ns, run_queue_ns, iterations, core_share } = timed;
+        (self.keep)(&Row {
+            round,
+            position,
+            arm,
+            kernel,
+            case_key,
+            index,
+            wall_ns,
+            cpu_ns,
+            run_queue_ns,
+            iterations,
+            core_share,
+            peak_resident,
+        })
     }
 }
 
@@ -323,28 +236,10 @@ pub fn level(samples: &[Timed], threads: usize) -> Option<f64> {
     order::quantile(&used, 0.05)
 }
 
-/// A worker of `program` with an environment of its own.
-pub fn spawn(program: PathBuf, provider: &str, environment: Vec<(String, String)>) -> Spawn {
-    Spawn::scalemark(program, provider, environment)
-}
-
-/// The kernels that a build has.
-///
-/// # Errors
-/// When it cannot be started, or speaks another protocol.
-pub fn introduce(spawn: &Spawn) -> Result<(String, Vec<String>)> {
-    let client = Client::start(spawn)?;
-    let hello = client.hello();
-    if hello.program != env!("CARGO_PKG_NAME") {
-        let program = spawn.program.display();
-        return Err(Error::Usage(format!("{program} is {}, not scalemark", hello.program)));
-    }
-    Ok((hello.version.clone(), hello.kernels.clone()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate::{Rule, Subject, Verdict};
 
     #[test]
     fn the_level_is_of_clean_samples_where_there_are_enough() {
@@ -364,5 +259,74 @@ mod tests {
         let mut blind = samples;
         blind[1].cpu_ns = None;
         assert_eq!(level(&blind, 1), Some(100.5), "where one lacks it, none uses it");
+    }
+
+    /// Builds whose levels are given, and that break where they are told to.
+    struct Scripted {
+        slower: f64,
+        breaks: Option<(usize, Arm)>,
+        asked: Vec<(Arm, Vec<usize>)>,
+    }
+
+    impl Builds for Scripted {
+        fn process(&mut self, arm: Arm, subjects: &[usize], _: &mut Random) -> Result<Ran> {
+            self.asked.push((arm, subjects.to_vec()));
+            let mut ran = Ran::default();
+            for &subject in subjects {
+                let noise = (self.asked.len() % 7) as f64 * 1e-4;
+                let level = if arm == Arm::Head { self.slower } else { 1.0 } + noise;
+                if self.breaks == Some((subject, arm)) {
+                    let reason = "failed: on purpose".to_owned();
+                    ran.broken.push(Broken { subject, arm, reason });
+                } else {
+                    ran.levels.push((subject, level));
+                    ran.samples.push(Sample { kernel: subject.to_string(), ..Sample::default() });
+                }
+            }
+            Ok(ran)
+        }
+    }
+
+    fn gate(builds: &mut Scripted, subjects: usize) -> (Judge, Vec<Broken>, usize) {
+        let rule = Rule::new(0.005, 0.02, 32).unwrap();
+        let mut judge = Judge::new(rule, &vec![Subject::default(); subjects]);
+        let mut kept = 0;
+        let mut keep = |_: &Row| {
+            kept += 1;
+            Ok(())
+        };
+        let mut rounds =
+            Rounds { random: Random::new(1), stop: &|| None, keep: &mut keep, broken: Vec::new() };
+        assert_eq!(rounds.run(builds, &mut judge, &mut |_, _| {}).unwrap(), None);
+        let broken = rounds.broken;
+        (judge, broken, kept)
+    }
+
+    #[test]
+    fn a_slower_head_is_found_and_every_round_has_a_process_of_each_build() {
+        let mut builds = Scripted { slower: 1.05, breaks: None, asked: Vec::new() };
+        let (judge, broken, kept) = gate(&mut builds, 2);
+        assert!(broken.is_empty());
+        assert!(judge.kernels().iter().all(|k| matches!(k.verdict, Verdict::Slower(_))));
+        assert_eq!(kept, 2 * builds.asked.len());
+        for round in builds.asked.chunks(3) {
+            let mut arms: Vec<usize> = round.iter().map(|(arm, _)| *arm as usize).collect();
+            arms.sort_unstable();
+            assert_eq!(arms, [0, 1, 2]);
+        }
+        let first = builds.asked[0].0;
+        assert!(builds.asked.chunks(3).any(|round| round[0].0 != first), "a coin decides");
+    }
+
+    #[test]
+    fn what_breaks_is_told_once_and_asked_for_no_more() {
+        let breaks = Some((1, Arm::Head));
+        let mut builds = Scripted { slower: 1.0, breaks, asked: Vec::new() };
+        let (judge, broken, _) = gate(&mut builds, 3);
+        assert_eq!(broken.len(), 1);
+        assert_eq!((broken[0].subject, broken[0].arm), (1, Arm::Head));
+        let later = builds.asked.iter().skip(3).flat_map(|(_, subjects)| subjects);
+        assert!(later.into_iter().all(|&subject| subject != 1));
+        assert_eq!(judge.kernels()[0].verdict, Verdict::Same);
     }
 }

@@ -221,6 +221,10 @@ fn incredible(visit: &Visit, iterations: u64, count: usize, waited: Duration) ->
             "a sample of the worker is not of {iterations} launches, or took 0 ns"
         ));
     }
+    let mut shares = visit.samples.iter().filter_map(|s| s.core_share);
+    if let Some(share) = shares.find(|share| !(*share > 0.0 && *share <= 1.0)) {
+        return Some(format!("the worker had a share of {share} of a core, which is none"));
+    }
     let claimed: u128 = visit.samples.iter().map(|s| u128::from(s.wall_ns)).sum();
     (claimed > waited.as_nanos()).then(|| {
         format!(

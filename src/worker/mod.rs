@@ -16,4 +16,5 @@ mod serve;
 pub use client::{Client, Spawn};
 pub use crew::Processes;
 pub use exchange::scratch;
+pub use obituary::how_it_ended;
 pub use serve::serve;

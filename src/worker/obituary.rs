@@ -24,7 +24,7 @@ pub(super) fn keep_last_lines(stderr: impl Read, kept: &Mutex<VecDeque<String>>)
 }
 
 /// `died of signal 11 (segmentation fault)`, `ended with exit code 3`, …
-pub(super) fn how_it_ended(status: &std::process::ExitStatus) -> String {
+pub fn how_it_ended(status: &std::process::ExitStatus) -> String {
     #[cfg(unix)]
     {
         use std::os::unix::process::ExitStatusExt;

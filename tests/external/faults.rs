@@ -108,6 +108,7 @@ fn a_worker_with_incredible_times_fails() {
     comes_to("few", "failed", "samples, not ");
     comes_to("zero", "failed", "took 0 ns");
     comes_to("long", "failed", "it answered within");
+    comes_to("share", "failed", "a share of -1 of a core");
 }
 
 #[test]

@@ -93,6 +93,8 @@ class Bad(Worker):
             reply["samples"][0]["wall_ns"] = 0
         elif self.fault == "long":
             reply["samples"][0]["wall_ns"] = 10**15
+        elif self.fault == "share":
+            reply["samples"][0]["core_share"] = -1.0
         return reply
 
     def serve(self):

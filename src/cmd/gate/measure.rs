@@ -1,28 +1,23 @@
 //! Two builds, measured in pairs of processes.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use anyhow::{Context, bail};
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use serde_json::json;
 
+use super::under_way::{UnderWay, finding, keep_report};
 use super::{Pair, build, empty, folders};
 use crate::cmd::{interrupt, note};
 use crate::device::cpu::detect_capabilities;
-use crate::device::machine::{DetectOptions, Machine};
-use crate::error::Error;
 use crate::gate::exact::{self, Table};
 use crate::gate::report::{Finding, Report, Side, TIME};
-use crate::gate::rounds::{self, Arm, Effort, Job, Rounds};
+use crate::gate::rounds::{Arm, Broken};
+use crate::gate::workers::{self, Job, Workers};
 use crate::gate::{Judge, Rule, Subject, Verdict};
 use crate::kernels::{Registry, baseline};
 use crate::ops::Pass;
 use crate::plan::select::Selection;
-use crate::stats::random::Random;
 use crate::store::Run;
 use crate::worker;
 
@@ -38,19 +33,19 @@ const CURVE: &str = "time of all sizes";
 pub fn compare(args: &Pair, rule: &Rule) -> anyhow::Result<Report> {
     interrupt::catch();
     let (base, head, mut sides) = programs(args)?;
-    let folder = args.folder()?;
+    let (folder, start) = (args.folder()?, Instant::now());
     let scratch = worker::scratch()?;
     let twin = scratch.path().join("twin");
     std::fs::copy(&base, &twin).with_context(|| format!("failed to copy {}", base.display()))?;
     let capabilities = detect_capabilities();
     let spawn = |program: &Path| {
         let environment = baseline::environment(PROVIDER, &capabilities);
-        rounds::spawn(program.to_owned(), PROVIDER, environment)
+        workers::spawn(program.to_owned(), PROVIDER, environment)
     };
     let spawns = [spawn(&base), spawn(&head), spawn(&twin)];
-    let (version, has_base) = rounds::introduce(&spawns[0])?;
+    let (version, has_base) = workers::introduce(&spawns[0])?;
     sides[0].version = version;
-    let (version, has_head) = rounds::introduce(&spawns[1])?;
+    let (version, has_head) = workers::introduce(&spawns[1])?;
     sides[1].version = version;
 
     let mut findings = Vec::new();
@@ -75,46 +70,14 @@ pub fn compare(args: &Pair, rule: &Rule) -> anyhow::Result<Report> {
         findings.push(Finding { reason: "the head has no such kernel".into(), ..finding });
     }
 
-    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |t| t.as_nanos() as u64);
-    let seed = args.seed.unwrap_or_else(clock);
-    let start = Instant::now();
-    let limit = args.time_limit()?;
-    let stop = || match limit {
-        _ if interrupt::is_asked() => Some("interrupted".to_owned()),
-        Some(limit) if start.elapsed() > limit => {
-            Some(format!("the budget of {} is spent", humantime::format_duration(limit)))
-        }
-        _ => None,
-    };
+    let seed = args.seed();
     let mut judge = Judge::new(rule.clone(), &subjects(&jobs));
-    let path = folder.join("samples.csv.gz");
-    let file =
-        File::create(&path).with_context(|| format!("failed to write {}", path.display()))?;
-    let mut samples = csv::Writer::from_writer(GzEncoder::new(file, Compression::default()));
-    let mut keep = |row: &rounds::Row| {
-        samples.serialize(row).map_err(|e| Error::io("write", &path)(std::io::Error::other(e)))
-    };
-    let mut rounds = Rounds {
-        spawns,
-        iterations: vec![None; jobs.len()],
-        allocated: vec![[None; 3]; jobs.len()],
-        jobs: jobs.clone(),
-        effort: Effort::default(),
-        seed,
-        random: Random::new(seed),
-        stop: &stop,
-        keep: &mut keep,
-        broken: Vec::new(),
-    };
-    let mut between = |judge: &Judge, round: usize| {
-        let open = judge.open().len();
-        let seconds = start.elapsed().as_secs_f64();
-        note(&format!("{round} pairs, {seconds:.0} s: {open} of {} kernels undecided", jobs.len()));
-    };
-    let cut_short = rounds.run(&mut judge, &mut between)?;
-    findings.extend(times(&judge, &jobs, &rounds));
-    findings.extend(exact::compare(&allocated(&rounds, Arm::Base), &allocated(&rounds, Arm::Head)));
-    samples.into_inner().context("failed to write samples")?.finish()?;
+    let mut workers = Workers::new(spawns, jobs.clone(), seed);
+    let under_way = UnderWay::start(args, &folder, start)?;
+    let (cut_short, broken) = under_way.go(&mut workers, &mut judge, seed, "kernels")?;
+    findings.extend(times(&judge, &jobs, &broken));
+    findings
+        .extend(exact::compare(&allocated(&workers, Arm::Base), &allocated(&workers, Arm::Head)));
     if args.counters && cut_short.is_none() {
         findings.extend(simulated(&base, &head, &args.selection, scratch.path())?);
     }
@@ -126,14 +89,6 @@ pub fn compare(args: &Pair, rule: &Rule) -> anyhow::Result<Report> {
     keep_report(&folder, &report)?;
     note(&format!("samples and report: {}", folder.display()));
     Ok(report)
-}
-
-/// The report as it was before thresholds and waivers, with the machine.
-fn keep_report(folder: &Path, report: &Report) -> anyhow::Result<()> {
-    let machine = Machine::detect(&DetectOptions::default());
-    let text = serde_json::to_string_pretty(&json!({ "machine": machine, "report": report }))?;
-    let path = folder.join("report.json");
-    std::fs::write(&path, text).with_context(|| format!("failed to write {}", path.display()))
 }
 
 fn programs(args: &Pair) -> anyhow::Result<(PathBuf, PathBuf, [Side; 2])> {
@@ -223,25 +178,12 @@ fn curve(job: &Job) -> String {
     job.case.key().replacen(&job.case.sizes(), "*", 1)
 }
 
-fn times(judge: &Judge, jobs: &[Job], rounds: &Rounds) -> Vec<Finding> {
+fn times(judge: &Judge, jobs: &[Job], broken: &[Broken]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for ((i, job), evidence) in jobs.iter().enumerate().zip(judge.kernels()) {
         let case = job.case.key();
-        let finding = match rounds.broken.iter().find(|broken| broken.job == i) {
-            None => Finding {
-                evidence: Some(evidence.clone()),
-                ..Finding::new(&job.kernel, &case, TIME, evidence.verdict)
-            },
-            Some(broken) => {
-                let (verdict, whose) = match broken.arm {
-                    Arm::Head => (Verdict::OnlyInBase, "head"),
-                    Arm::Base | Arm::Twin => (Verdict::OnlyInHead, "base"),
-                };
-                let reason = format!("the {whose} {}", broken.reason);
-                Finding { reason, ..Finding::new(&job.kernel, &case, TIME, verdict) }
-            }
-        };
-        findings.push(finding);
+        let broken = broken.iter().find(|broken| broken.subject == i);
+        findings.push(finding(&job.kernel, &case, TIME, evidence.clone(), broken));
     }
     for (_, members, evidence) in judge.curves() {
         // Sizes are judged one by one already: a curve that proves nothing adds nothing.
@@ -254,12 +196,12 @@ fn times(judge: &Judge, jobs: &[Job], rounds: &Rounds) -> Vec<Finding> {
     findings
 }
 
-fn allocated(rounds: &Rounds, arm: Arm) -> Table {
+fn allocated(workers: &Workers, arm: Arm) -> Table {
     let row = |(job, bytes): (&Job, &[Option<u64>; 3])| {
         let name = (job.kernel.clone(), job.case.key(), "allocated_bytes".to_owned());
         bytes[arm as usize].map(|bytes| (name, bytes as f64))
     };
-    rounds.jobs.iter().zip(&rounds.allocated).filter_map(row).collect()
+    workers.jobs.iter().zip(&workers.allocated).filter_map(row).collect()
 }
 
 /// What each build's simulator counts, compared exactly.

@@ -2,11 +2,13 @@
 
 mod build;
 mod folders;
+mod foreign;
 mod measure;
+mod under_way;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use jiff::tz::TimeZone;
@@ -37,17 +39,25 @@ enum What {
   scalemark gate pair --base old/scalemark --head new/scalemark
   scalemark gate pair --base old/scalemark -m 64..1024 --max-pairs 64
   scalemark gate pair --base results/runs/A --head results/runs/B     two runs of one machine, unpaired
+  scalemark gate pair --command --base 'old/app in.txt' --head 'new/app in.txt'     any two programs
+  scalemark gate pair --criterion --base old/mine-1f0c --head new/mine-9ab2         benchmarks of criterion
   scalemark gate pair --base-ref main --markdown summary.md --junit gate.xml --github
 
 Thresholds, what is gated and waivers stand in scalemark.toml.
 Exit codes: 0 nothing slower, 1 a regression, 2 usage or input error, 3 undecided or environment unfit, 130 interrupted")]
 struct Pair {
-    /// The base: a scalemark binary, or a run folder
+    /// The base: a scalemark binary, or a run folder; with --command a command line, with --criterion a binary of benchmarks
     #[arg(long, value_name = "BIN|RUN", required_unless_present = "base_ref")]
     base: Option<PathBuf>,
-    /// The head: a scalemark binary, or a run folder [default: this binary; with --base-ref, a release build of the working tree]
+    /// The head, likewise [default: this binary; with --base-ref, a release build of the working tree]
     #[arg(long, value_name = "BIN|RUN")]
     head: Option<PathBuf>,
+    /// Base and head are command lines of any program; their time and their peak memory are compared
+    #[arg(long, requires = "head", conflicts_with_all = ["base_ref", "criterion", "counters", "Selection"])]
+    command: bool,
+    /// Base and head are binaries of criterion benchmarks (cargo bench --no-run names them); --kernel chooses among these
+    #[arg(long, requires = "head", conflicts_with_all = ["base_ref", "counters"])]
+    criterion: bool,
     /// The base is this commit of the repository in the current folder: built once, in target/gate
     #[arg(long, value_name = "REF", conflicts_with = "base")]
     base_ref: Option<String>,
@@ -100,6 +110,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let start = Instant::now();
     let is_folder = |path: &Option<PathBuf>| path.as_deref().is_some_and(Path::is_dir);
     let mut report = match (is_folder(&args.base), is_folder(&args.head)) {
+        _ if args.command => foreign::commands(&args, &rule)?,
+        _ if args.criterion => foreign::benchmarks(&args, &rule)?,
         (true, true) => {
             let (base, head) = (args.base.as_deref(), args.head.as_deref());
             folders::compare(base.expect("is a folder"), head.expect("is a folder"), &rule)?
@@ -136,6 +148,11 @@ fn empty(rule: &Rule, base: Side, head: Side, paired: bool, findings: Vec<Findin
 }
 
 impl Pair {
+    fn seed(&self) -> u64 {
+        let clock = || SystemTime::now().duration_since(UNIX_EPOCH);
+        self.seed.unwrap_or_else(|| clock().map_or(1, |time| time.as_nanos() as u64))
+    }
+
     fn time_limit(&self) -> anyhow::Result<Option<Duration>> {
         let Some(text) = &self.budget else { return Ok(None) };
         let limit = humantime::parse_duration(text)
