@@ -9,6 +9,7 @@ mod memory;
 mod pool;
 mod registers;
 mod seed;
+mod sends;
 mod shared;
 mod undefined;
 mod waits;
