@@ -3,7 +3,6 @@
 mod bulk;
 mod column;
 mod copy;
-mod corpus;
 mod launch;
 mod mbarrier;
 mod reduce;

@@ -7,6 +7,7 @@ mod global;
 mod kinds;
 mod memory;
 mod pool;
+mod proxies;
 mod registers;
 mod seed;
 mod sends;
