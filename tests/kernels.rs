@@ -198,6 +198,14 @@ fn every_cuda_kernel_of_a_family_is_right_on_the_simulator() {
         let right = |line: &str| line.contains(kernel) && line.contains("\"status\":\"right\"");
         assert!(text.lines().any(right), "{kernel}: {text}");
     }
+    for probe in ["read", "write", "copy", "triad", "update-2r1w", "update-3r2w", "update-4r3w"] {
+        let right = |line: &&str| {
+            line.contains("peak/streams")
+                && line.contains(probe)
+                && line.contains("\"status\":\"right\"")
+        };
+        assert_eq!(text.lines().filter(right).count(), 4, "{probe}: {text}");
+    }
 }
 
 #[test]

@@ -42,6 +42,16 @@ fn mma_is_right_in_every_storage_with_rows_of_any_length() {
 }
 
 #[test]
+fn mma_stores_16_bytes_at_a_time_only_where_rows_of_c_begin_at_multiples_of_16() {
+    // Rows of 132 floats are multiples of 16 bytes and rows of 132 bf16 are not; so is neither of 130 and 133; of a batch each
+    // product begins where the one before has ended.
+    let sizes = [[130, 132, 40, 2], [5, 130, 24, 2], [33, 12, 16, 3], [3, 133, 8, 2]];
+    let floats = [Precision::BF16, Precision::BF16_F32];
+    right("matmul/mma", "sm_80", &cases(&floats, &[Transpose::Nn], &sizes), &[0]);
+    right("matmul/mma", "sm_80", &cases(&[Precision::INT8], &[Transpose::Nt], &sizes), &[0]);
+}
+
+#[test]
 fn wgmma_is_right_in_every_storage_alone_and_in_clusters() {
     let sizes = [[136, 264, 72, 2], [8, 8, 8, 1], [64, 128, 328, 1]];
     let cases = cases(&[Precision::BF16, Precision::BF16_F32], &TRANSPOSES, &sizes);

@@ -156,6 +156,7 @@ matmul_mma(const IN* __restrict__ a, const IN* __restrict__ b, OUT* __restrict__
     }
   __syncthreads();
   constexpr u32 PER = 16 / sizeof(OUT), CHUNKS = BN / PER;
+  // Where rows of C are multiples of 16 bytes and begin at one, no chunk crosses a row's end: at < n has all of it inside.
   bool wide_c = wide_rows(c, n * sizeof(OUT));
 #pragma unroll 4
   for (u32 q = threadIdx.x; q < BM * CHUNKS; q += THREADS) {

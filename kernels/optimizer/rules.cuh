@@ -56,6 +56,24 @@ DEVICE void step(const Constants& k, float g, float& p, float& m, float& v) {
   }
 }
 
+// Parameters of an entry over flat vectors, and its pointers gathered: a rule's entry takes no moments that it lacks.
+#if MOMENTS > 0
+#define TAKES_M float* __restrict__ m,
+#define GIVEN_M m
+#else
+#define TAKES_M
+#define GIVEN_M nullptr
+#endif
+#if MOMENTS > 1
+#define TAKES_V float* __restrict__ v,
+#define GIVEN_V v
+#else
+#define TAKES_V
+#define GIVEN_V nullptr
+#endif
+#define FLAT const PARAM* __restrict__ g, PARAM* __restrict__ p, TAKES_M TAKES_V u64 params, CONSTANTS
+#define FLAT_VECTORS Vectors{g, p, GIVEN_M, GIVEN_V}
+
 // Pointers to one tensor's vectors; those of moments that the rule lacks are never followed.
 struct Vectors {
   const PARAM* g;

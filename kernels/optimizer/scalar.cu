@@ -9,21 +9,7 @@
 // Ideas: PyTorch's fused optimizers.
 #include "optimizer/rules.cuh"
 
-extern "C" __global__ void __launch_bounds__(THREADS)
-optimizer_scalar(const PARAM* __restrict__ g, PARAM* __restrict__ p,
-#if HAS_M
-                 float* __restrict__ m,
-#endif
-#if HAS_V
-                 float* __restrict__ v,
-#endif
-                 u64 params, CONSTANTS) {
-#if !HAS_M
-  float* m = nullptr;
-#endif
-#if !HAS_V
-  float* v = nullptr;
-#endif
+extern "C" __global__ void __launch_bounds__(THREADS) optimizer_scalar(FLAT) {
   u64 i = (u64)blockIdx.x * THREADS + threadIdx.x;
-  if (i < params) step_one(GATHERED, Vectors{g, p, m, v}, i);
+  if (i < params) step_one(GATHERED, FLAT_VECTORS, i);
 }

@@ -14,23 +14,9 @@
 #error "the row passes UNROLL"
 #endif
 
-extern "C" __global__ void __launch_bounds__(THREADS)
-optimizer_vectorized(const PARAM* __restrict__ g, PARAM* __restrict__ p,
-#if HAS_M
-                     float* __restrict__ m,
-#endif
-#if HAS_V
-                     float* __restrict__ v,
-#endif
-                     u64 params, CONSTANTS) {
-#if !HAS_M
-  float* m = nullptr;
-#endif
-#if !HAS_V
-  float* v = nullptr;
-#endif
+extern "C" __global__ void __launch_bounds__(THREADS) optimizer_vectorized(FLAT) {
   const Constants k = GATHERED;
-  const Vectors at = {g, p, m, v};
+  const Vectors at = FLAT_VECTORS;
   const u64 whole = params / WIDE, stride = (u64)gridDim.x * THREADS;
   u64 i = (u64)blockIdx.x * THREADS + threadIdx.x;
   for (; i + (UNROLL - 1) * stride < whole; i += UNROLL * stride) {

@@ -1,9 +1,10 @@
-// peak/streams: what memory gives to each access pattern: read, write, copy, triad.
+// peak/streams: what memory gives to each access pattern: read, write, copy, triad, and updates in place.
 //
 // Needs: any architecture; streams of f32 that begin at multiples of 16 bytes.
 // Place: the roof of everything that memory bounds. 16 bytes a thread and access, whole lines a warp, a grid that strides.
 //   read: the exclusive or of all words, which no order changes: partial results of blocks (peak_read), then one block over
 //   them (peak_read_end). write: a pattern of 16 numbers. copy: b = a. triad: c = a + 3·b.
+//   update: p = p/2 + g for one, two or three streams p with one g: the traffic of SGD, momentum, Adam.
 // Bound (H100): HBM; 32 KiB an SM must be in flight, and 2048 threads × 16 bytes are just that.
 // Least work: as STREAM counts: bytes read plus bytes written.
 // Ideas: McCalpin, STREAM (1995); BabelStream.
@@ -64,4 +65,38 @@ peak_triad(const float* __restrict__ a, const float* __restrict__ b, float* __re
         ((float4*)c)[i] = make_float4(x.x + s * y.x, x.y + s * y.y, x.z + s * y.z, x.w + s * y.w);
       },
       [&](u64 i) { c[i] = a[i] + s * b[i]; });
+}
+
+// The first WRITTEN streams of p, all of them loaded before one is stored, as the optimizers do.
+template <int WRITTEN> DEVICE void update(const float* g, float* const (&p)[WRITTEN], u64 words) {
+  const float half = 0.5f;
+  each(
+      words,
+      [&](u64 i) {
+        float4 by = ((const float4*)g)[i], x[WRITTEN];
+#pragma unroll
+        for (int k = 0; k < WRITTEN; k++) x[k] = ((const float4*)p[k])[i];
+#pragma unroll
+        for (int k = 0; k < WRITTEN; k++)
+          ((float4*)p[k])[i] =
+              make_float4(half * x[k].x + by.x, half * x[k].y + by.y, half * x[k].z + by.z, half * x[k].w + by.w);
+      },
+      [&](u64 i) {
+#pragma unroll
+        for (int k = 0; k < WRITTEN; k++) p[k][i] = half * p[k][i] + g[i];
+      });
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS) peak_update1(const float* __restrict__ g, float* __restrict__ p, u64 words) {
+  update<1>(g, {p}, words);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+peak_update2(const float* __restrict__ g, float* __restrict__ p, float* __restrict__ m, u64 words) {
+  update<2>(g, {p, m}, words);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+peak_update3(const float* __restrict__ g, float* __restrict__ p, float* __restrict__ m, float* __restrict__ v, u64 words) {
+  update<3>(g, {p, m, v}, words);
 }

@@ -277,7 +277,7 @@ fn awkward_for_sim() -> Vec<Planned> {
             }
         }
     }
-    for kind in [ProbeKind::Read, ProbeKind::Write, ProbeKind::Copy, ProbeKind::Triad] {
+    for kind in ProbeKind::ALL.into_iter().filter(|kind| *kind != ProbeKind::Fma) {
         for size in [4, 76, 4096, 40_012] {
             let probe = Problem::Peak(Probe { kind, size });
             cases.push(Planned::bare(Case::new(probe, Precision::F32)));

@@ -59,11 +59,14 @@
 //! - Weak memory beyond happens-before: every execution is sequentially consistent, so a program that is free of races here but
 //!   relies on an order of relaxed accesses that hardware does not keep passes. Scopes are told apart between block and device only,
 //!   on the side that releases.
-//! - Ordinary reads before a bulk copy overwrites the bytes need what orders them before the copy (an mbarrier's arrival, say), or it
-//!   is a [`Race`](Kind::Race), but no proxy fence. By the letter of PTX's memory model (proxy-preserved base causality order) accesses
-//!   through different proxies are ordered by a proxy fence only, reads included. A read has its value before its thread goes on to
-//!   arrive, though, and kernels that are taken to be right (CUTLASS's consumers that load operands by `ldmatrix` and release their
-//!   stage by an arrival alone) have none. Ordinary writes before a copy do need the fence, whether it reads or overwrites them.
+//! - Ordinary reads before a bulk copy overwrites the bytes need what orders them before the copy (a barrier, an mbarrier's arrival
+//!   that releases), or it is a [`Race`](Kind::Race), but no proxy fence. By the letter of PTX's memory model (8.9.5, proxy-preserved
+//!   base causality order) operations of two proxies are never ordered but by a fence, reads included. What an order by release and
+//!   acquire means for a read settles it: a release is performed when all before it in its thread is, so the read has its value
+//!   before the arrival is seen, and the copy, which is started after that, cannot be what it reads. A write is another matter: it may
+//!   be performed and still be on its way to where the other proxy looks, so writes before a copy do need the fence, whether it
+//!   reads or overwrites them. So do kernels that are taken to be right: CUTLASS's consumers that load operands by `ldmatrix` release their
+//!   stage by an arrival alone. Of a thread's own reads program order alone is taken to be enough.
 //! - Lanes that execute `fence.proxy.async` together are taken to cover each other's accesses.
 //! - Accesses past the end of one variable into the next of the same block's shared or local memory.
 //! - The last bits of approximate functions (`ex2.approx` and its kin) and of sums inside tensor cores, whose order hardware

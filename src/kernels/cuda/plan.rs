@@ -5,6 +5,10 @@
 
 use crate::ops::Case;
 
+/// Blocks of a grid that strides, at most: eight on each of an H100's 132 multiprocessors, so that none is started faster than it
+/// can be fed.
+pub const MOST_BLOCKS: u64 = 8 * 132;
+
 /// The launches of one case.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::kernels::Kernel;
-use crate::kernels::cuda::plan::Word;
+use crate::kernels::cuda::plan::{MOST_BLOCKS, Word};
 use crate::kernels::cuda::{
     Architecture, Buffer, CudaKernel, Init, Needs, Plan, Scalar, Step, Workspace,
 };
@@ -19,8 +19,6 @@ fn unroll(case: &Case) -> u64 {
     if case.precision.inputs == DType::Bf16 { 1 } else { 2 }
 }
 
-/// Blocks of `vectorized` at most: eight on each of an H100's 132 multiprocessors.
-const MOST_BLOCKS: u64 = 8 * 132;
 /// Parameters that a block of `multi-tensor` updates at most.
 const CHUNK: u64 = 4096;
 
@@ -117,8 +115,6 @@ fn defines(case: &Case) -> Vec<String> {
         format!("-DRULE={}", rule.name().to_uppercase()),
         format!("-DPARAM={param}"),
         format!("-DTHREADS={THREADS}"),
-        format!("-DHAS_M={}", u8::from(rule.moments() > 0)),
-        format!("-DHAS_V={}", u8::from(rule.moments() > 1)),
         format!("-DUNROLL={}", unroll(case)),
         format!("-DCHUNK={CHUNK}"),
     ]

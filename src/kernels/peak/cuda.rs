@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::kernels::Kernel;
+use crate::kernels::cuda::plan::MOST_BLOCKS;
 use crate::kernels::cuda::{
     Architecture, Buffer, CudaKernel, Init, Needs, Plan, Scalar, Step, Workspace,
 };
@@ -13,30 +14,27 @@ use crate::ops::{Case, DType, Precision, Probe, ProbeKind, Problem};
 pub static CUDA_ROWS: &[&dyn Kernel] = &[&STREAMS, &FMA];
 
 const THREADS: u32 = 256;
-/// Blocks of a stream at most: eight on each of an H100's 132 multiprocessors.
-const MOST_BLOCKS: u64 = 8 * 132;
 /// Sets of accumulators that a block of `fma` has.
 const SETS: u64 = 4;
 
 static STREAMS: CudaKernel = CudaKernel {
     id: "peak/streams",
-    about: "read, write, copy and triad, 16 bytes an access",
+    about: "read, write, copy, triad and updates in place, 16 bytes an access",
     file: "kernels/peak/streams.cu",
     text: include_str!("../../../kernels/peak/streams.cu"),
     needs: Needs::From(Architecture::plain(75)),
     refuses: |case| match case.problem {
         Problem::Peak(probe) => match probe.kind {
-            ProbeKind::Read | ProbeKind::Write | ProbeKind::Copy | ProbeKind::Triad => None,
             ProbeKind::Fma => Some("has streams; fma multiplies".into()),
-            kind => Some(format!("has no probe {}", kind.name()).into()),
+            _ => None,
         },
         _ => Some("does probes only".into()),
     },
     plan: streams,
     variants: || {
-        let kinds = [ProbeKind::Read, ProbeKind::Write, ProbeKind::Copy, ProbeKind::Triad];
+        let kinds = ProbeKind::ALL.into_iter().filter(|kind| *kind != ProbeKind::Fma);
         let case = |kind| Case::new(Problem::Peak(Probe { kind, size: 40_004 }), Precision::F32);
-        kinds.into_iter().map(case).collect()
+        kinds.map(case).collect()
     },
     claims: &["LDG.E.128", "STG.E.128"],
     registers: 48,
@@ -95,7 +93,11 @@ fn streams(case: &Case, _: Architecture) -> Plan {
         }
         ProbeKind::Write => (one("peak_write", vec![read, written]), Vec::new()),
         ProbeKind::Copy => (one("peak_copy", vec![read, written]), Vec::new()),
-        _ => (one("peak_triad", vec![read, Buffer::Read(1), written]), Vec::new()),
+        ProbeKind::Triad => (one("peak_triad", vec![read, Buffer::Read(1), written]), Vec::new()),
+        ProbeKind::Update2r1w => (one("peak_update1", Plan::buffers(case)), Vec::new()),
+        ProbeKind::Update3r2w => (one("peak_update2", Plan::buffers(case)), Vec::new()),
+        ProbeKind::Update4r3w => (one("peak_update3", Plan::buffers(case)), Vec::new()),
+        ProbeKind::Fma => unreachable!("`refuses` lets streams through only"),
     };
     Plan { defines: vec![format!("-DTHREADS={THREADS}")], workspace, steps, ..Plan::default() }
 }

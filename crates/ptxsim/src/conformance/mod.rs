@@ -1,17 +1,20 @@
 //! Instructions with their operands and results, to hold the simulator, or a GPU, to.
 //!
-//! A [`Block`] is a small kernel over one buffer: [`Block::ptx`] and [`Block::memory`] go to whoever executes it, and what the
-//! buffer holds afterwards comes back. [`Block::check`] compares that with what the PTX ISA asks for, [`Block::compare`] with
+//! A [`Block`] is a small kernel over one buffer: [`Block::ptx`], [`Block::memory`], [`Block::maps`] and the numbers of a launch go to
+//! whoever executes it, and what the buffer holds afterwards comes back. [`Block::check`] compares that with what the PTX ISA asks for, [`Block::compare`] with
 //! what somebody else made of it. Results of integer, conversion and IEEE arithmetic are compared bit by bit; those of
 //! approximate functions and of floating-point tensor cores within the bounds that [`Tolerance`] states.
 
+mod grid;
 mod image;
 mod product;
 mod table;
+mod tensor;
 mod tolerance;
 mod warpgroup;
 
 pub use image::Image;
+pub use tensor::Map;
 pub use tolerance::{Number, Tolerance, Value};
 
 use crate::{Argument, Finding, Launch, Memory, Module, Options, Result, run};
@@ -22,12 +25,18 @@ pub struct Block {
     /// The statements or the instruction that it is about.
     pub name: String,
     /// Which group it belongs to: `integer`, `float`, `convert`, `approximate`, `warp`, `product`,
-    /// `warpgroup`.
+    /// `warpgroup`, `grid`, `tensor`.
     pub group: &'static str,
-    /// Threads of its one block.
+    /// Blocks of its grid.
+    pub grid: u32,
+    /// Blocks of a cluster, which its entry asks for where it is not 1.
+    pub cluster: u32,
+    /// Threads of a block.
     pub threads: u32,
-    /// The buffer, whose address is the kernel's only argument.
+    /// The buffer, whose address is the kernel's first argument.
     pub memory: Vec<u8>,
+    /// Tensor maps over the buffer, which are its other arguments.
+    pub maps: Vec<Map>,
     /// What it leaves there.
     pub results: Vec<Expected>,
     /// Declarations and statements of the entry.
@@ -94,9 +103,15 @@ impl Block {
         }
         let (major, minor) = self.version.max(first);
         let suffix = if sm >= 90 { "a" } else { "" };
+        let maps = (0..self.maps.len()).map(|k| format!(", .param .align 64 .b8 map{k}[128]"));
+        let maps: String = maps.collect();
+        let cluster = match self.cluster {
+            1 => String::new(),
+            n => format!("\n.reqnctapercluster {n}, 1, 1"),
+        };
         Some(format!(
             ".version {major}.{minor}\n.target sm_{sm}{suffix}\n.address_size 64\n\
-             .visible .entry {ENTRY}(.param .u64 rows)\n{{\n{}\nret;\n}}\n",
+             .visible .entry {ENTRY}(.param .u64 rows{maps}){cluster}\n{{\n{}\nret;\n}}\n",
             self.body
         ))
     }
@@ -115,11 +130,15 @@ impl Block {
         let mut memory = Memory::new();
         let rows = memory.allocate("rows", self.memory.len() as u64)?;
         memory.write(rows, &self.memory)?;
+        let mut arguments = vec![Argument::from(rows)];
+        for map in &self.maps {
+            arguments.push(map.encode(rows)?.into());
+        }
         let launch = Launch {
             entry: ENTRY.into(),
-            grid: [1; 3],
+            grid: [self.grid, 1, 1],
             block: [self.threads, 1, 1],
-            arguments: vec![Argument::from(rows)],
+            arguments,
             ..Launch::default()
         };
         let report = run(&module, &launch, &mut memory, &Options::default())?;
@@ -157,6 +176,9 @@ impl Block {
             let threads = self.threads as usize;
             return format!("element {} of thread {}", index / threads, index % threads);
         }
+        if self.group == "grid" || self.group == "tensor" {
+            return format!("word {index} of what it leaves");
+        }
         let operands: Vec<String> = self.memory[32 * index + 8..32 * index + 32]
             .chunks_exact(8)
             .map(|b| format!("{:#x}", Number::F64.read(b, 0)))
@@ -176,7 +198,8 @@ pub fn blocks() -> Vec<Block> {
     ];
     let scalar = tables.into_iter().flat_map(|(group, text)| table::blocks(group, text));
     let products = product::blocks(include_str!("tables/products.txt"));
-    scalar.chain(products).chain(warpgroup::blocks()).collect()
+    let launches = grid::blocks().chain(tensor::blocks());
+    scalar.chain(products).chain(warpgroup::blocks()).chain(launches).collect()
 }
 
 #[cfg(test)]

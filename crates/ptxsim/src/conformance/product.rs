@@ -64,7 +64,19 @@ fn block(line: &str) -> Option<Block> {
         body += &format!("\nst.global.{} [at+{offset}], {register};", fragments[3].ty());
     }
     let version = (major.parse().ok()?, minor.parse().ok()?);
-    Some(Block { name, group: "product", threads: 32, memory, results, body, sm, version })
+    Some(Block {
+        name,
+        group: "product",
+        grid: 1,
+        cluster: 1,
+        threads: 32,
+        memory,
+        maps: Vec::new(),
+        results,
+        body,
+        sm,
+        version,
+    })
 }
 
 /// One operand.

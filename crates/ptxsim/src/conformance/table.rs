@@ -51,7 +51,10 @@ fn start(group: &'static str, head: &str) -> Option<Block> {
     Some(Block {
         name: text.into(),
         group,
+        grid: 1,
+        cluster: 1,
         threads: 0,
+        maps: Vec::new(),
         memory: Vec::new(),
         results: vec![pattern],
         body,

@@ -103,7 +103,10 @@ fn block(text: &str, form: &Form, transposed: [usize; 2], mode: usize) -> Block 
             majors[0], majors[1]
         ),
         group: "warpgroup",
+        grid: 1,
+        cluster: 1,
         threads: 128,
+        maps: Vec::new(),
         memory,
         results,
         body,

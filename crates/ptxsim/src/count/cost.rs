@@ -17,6 +17,8 @@ pub(crate) enum Engine {
     Bulk,
     /// Those with one.
     Tensor,
+    /// `st.async` and `red.async`
+    Send,
     /// Whose traffic is not counted by what is accessed: mbarriers, descriptors of `wgmma`.
     Other,
 }
@@ -94,6 +96,7 @@ pub(crate) fn engine(i: &Instruction) -> Engine {
         "cp" if has("bulk") => Engine::Bulk,
         "cp" => Engine::Copy,
         "mbarrier" | "wgmma" => Engine::Other,
+        "st" | "red" if has("async") => Engine::Send,
         _ => Engine::Lanes,
     }
 }

@@ -55,6 +55,8 @@ pub(super) struct Traffic {
     copy: [Lanes; 2],
     bulk: Moved,
     tensor: Moved,
+    /// Bytes that `st.async` writes and `red.async` changes, by [`AccessKind`].
+    sent: [u64; 3],
 }
 
 fn bytes(access: &Access) -> u64 {
@@ -99,6 +101,9 @@ impl Traffic {
             (Engine::Bulk, Region::Shared(_)) => self.bulk.shared[kind] += bytes(access),
             (Engine::Tensor, Region::Global(_)) => self.tensor.global[kind] += bytes(access),
             (Engine::Tensor, Region::Shared(_)) => self.tensor.shared[kind] += bytes(access),
+            (Engine::Send, _) if access.request.proxy == Proxy::Generic => {
+                self.sent[kind] += bytes(access);
+            }
             _ => {}
         }
     }
@@ -133,6 +138,9 @@ impl Traffic {
             mine.lanes += theirs.lanes;
             mine.collisions += theirs.collisions;
             mine.replays += theirs.replays;
+        }
+        for (mine, theirs) in self.sent.iter_mut().zip(other.sent) {
+            *mine += theirs;
         }
         for (mine, theirs) in [(&mut self.bulk, &other.bulk), (&mut self.tensor, &other.tensor)] {
             for kind in 0..3 {
@@ -179,6 +187,9 @@ impl Traffic {
         counters.add("cp_async_shared_bytes", written.bytes);
         counters.add("cp_async_wavefronts", written.need.actual);
         counters.add("cp_async_conflicts", written.need.actual - written.need.ideal);
+        let [_, stored, reduced] = self.sent;
+        counters.add("st_async_bytes", stored);
+        counters.add("red_async_bytes", reduced);
         for (engine, moved) in [("bulk", self.bulk), ("tma", self.tensor)] {
             let ([load, store, reduce], [read, write, change]) = (moved.global, moved.shared);
             counters.add(format!("{engine}_load_bytes"), load);

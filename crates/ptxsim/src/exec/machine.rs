@@ -44,6 +44,8 @@ pub(crate) enum Work {
     Copy(family::copy::Work),
     /// `cp.async.bulk`, tensor copies, reductions.
     Bulk(family::bulk::Work),
+    /// `st.async`, `red.async`.
+    Send(Box<family::send::Work>),
 }
 
 impl Work {
@@ -52,6 +54,7 @@ impl Work {
         match self {
             Work::Copy(work) => work.is_counted(),
             Work::Bulk(work) => work.is_counted(),
+            Work::Send(_) => true,
         }
     }
 }

@@ -109,14 +109,14 @@ impl Machine<'_> {
 
     fn end(&mut self, cluster: usize) -> Result<(), Box<Finding>> {
         for (place, lanes) in self.check.unseen(cluster) {
-            let message = "this copy has told its mbarrier, and nobody waited for that";
+            let message = "this has told its mbarrier of its end, and nobody waited for that";
             self.report(place, Kind::Abandoned, lanes, message.into());
         }
         while let Some(at) = self.pending.iter().position(|p| p.place.cluster == cluster) {
             let Pending { place, lanes, work, .. } = &self.pending[at];
             if work.is_counted() {
                 let message =
-                    "the block ended while this copy was in flight: nobody waited for its mbarrier";
+                    "the block ended while this was in flight: nobody waited for its mbarrier";
                 self.report(*place, Kind::Abandoned, *lanes, message.into());
             }
             self.complete_pending(at)?;

@@ -80,6 +80,21 @@ pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
     }))
 }
 
+/// An address of shared memory, given in that space or by a generic address.
+pub(crate) fn in_shared(address: u64, aligned: u32, what: &str) -> Result<u32, Fault> {
+    let offset =
+        if address >> 60 == SHARED_WINDOW >> 60 { address - SHARED_WINDOW } else { address };
+    if offset >> 32 != 0 {
+        let message = format!("{what} at {address:#x} is not in shared memory");
+        return Err(Fault::new(Kind::OutOfBounds, message));
+    }
+    if !(offset as u32).is_multiple_of(aligned) {
+        let message = format!("{what} at {offset:#x} is no multiple of {aligned}");
+        return Err(Fault::new(Kind::Misaligned, message));
+    }
+    Ok(offset as u32)
+}
+
 /// What a group waits for: the cluster's barrier to pass a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wait(u32);

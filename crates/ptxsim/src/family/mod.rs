@@ -35,6 +35,7 @@ pub(crate) mod mbarrier;
 pub(crate) mod memory;
 pub(crate) mod misc;
 pub(crate) mod scalar;
+pub(crate) mod send;
 pub(crate) mod wgmma;
 
 use crate::ast::Instruction;
@@ -97,7 +98,7 @@ pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Op> {
     ask!(
         misc => Misc, scalar => Scalar, memory => Memory, control => Control, collective => Collective,
         barrier => Barrier, matrix => Matrix, wgmma => Wgmma, copy => Copy, mbarrier => Mbarrier, bulk => Bulk,
-        cluster => Cluster
+        cluster => Cluster, send => Send
     );
     Err(l.unsupported(refusal(i)))
 }
@@ -113,7 +114,7 @@ fn refusal(i: &Instruction) -> &'static str {
         }
         "multimem" => "there is one GPU, and no memory of several",
         "clusterlaunchcontrol" => "clusters do not take over others' work",
-        "st" | "red" => "stores that tell an mbarrier, and stores in bulk, are not executed",
+        "st" => "stores in bulk are not executed",
         "cvt" => "packing conversions are not executed",
         v if v.starts_with('v') => "video instructions are not executed",
         _ => "no such instruction is known",
@@ -135,6 +136,7 @@ pub(crate) fn execute(op: &Op, context: &mut Context, mask: u32) -> Result<Flow,
         Op::Mbarrier(op) => mbarrier::execute(op, context, mask),
         Op::Bulk(op) => bulk::execute(op, context, mask),
         Op::Cluster(op) => cluster::execute(op, context, mask),
+        Op::Send(op) => send::execute(op, context, mask).map(|()| Flow::Next),
         Op::Misc(op) => misc::execute(op, context, mask),
     }
 }
@@ -176,6 +178,7 @@ pub(crate) fn complete(work: Work, machine: &mut Machine, place: Place) -> Resul
     match work {
         Work::Copy(work) => copy::complete(work, machine, place),
         Work::Bulk(work) => bulk::complete(work, machine, place),
+        Work::Send(work) => send::complete(&work, machine, place),
     }
 }
 

@@ -33,6 +33,7 @@ pub(crate) enum Op {
     Mbarrier(family::mbarrier::Op),
     Bulk(family::bulk::Op),
     Cluster(family::cluster::Op),
+    Send(Box<family::send::Op>),
     Misc(family::misc::Op),
 }
 

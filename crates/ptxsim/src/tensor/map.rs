@@ -1,51 +1,17 @@
 //! Tensor maps as `cuTensorMapEncodeTiled` makes them, and the tiles that copies by them move.
 //!
-//! What hardware keeps in the 128 bytes of a map is not documented: here it is an image of its own. Not offered: maps for
-//! im2col, interleaved layouts, packed 4- and 6-bit elements, and types that change values on their way (`_FTZ`, `TFLOAT32`).
+//! What hardware keeps in the 128 bytes of a map is not documented: here it is an image of its own. Not offered: interleaved
+//! layouts (COVERAGE.md says why), packed 4- and 6-bit elements, and types that change values on their way (`_FTZ`, `TFLOAT32`).
 
+use super::column::Column;
+pub use super::column::Im2col;
+pub use super::element_type::ElementType;
+use super::element_type::TYPES;
 use super::swizzle::{Swizzle, swizzle};
 use crate::error::{Error, Result};
 use crate::memory::Pointer;
 
-/// Type of a tensor's elements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs)] // Each is named as CUDA names it.
-pub enum ElementType {
-    U8,
-    U16,
-    U32,
-    S32,
-    U64,
-    S64,
-    F16,
-    Bf16,
-    F32,
-    F64,
-}
-
-const TYPES: [ElementType; 10] = {
-    use ElementType::*;
-    [U8, U16, U32, S32, U64, S64, F16, Bf16, F32, F64]
-};
 const SWIZZLES: [Swizzle; 4] = [Swizzle::None, Swizzle::B32, Swizzle::B64, Swizzle::B128];
-
-impl ElementType {
-    /// Bytes of an element.
-    pub const fn bytes(self) -> u32 {
-        use ElementType::*;
-        match self {
-            U8 => 1,
-            U16 | F16 | Bf16 => 2,
-            U32 | S32 | F32 => 4,
-            U64 | S64 | F64 => 8,
-        }
-    }
-
-    /// What a load gives out of bounds: zeros, or the NaN that `CU_TENSOR_MAP_FLOAT_OOB_FILL_NAN_REQUEST_ZERO_FMA` asks for.
-    const fn is_float(self) -> bool {
-        matches!(self, ElementType::F16 | ElementType::Bf16 | ElementType::F32 | ElementType::F64)
-    }
-}
 
 /// What [`TensorMap::encode`] takes; dimensions innermost first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,13 +40,19 @@ pub struct TensorMap {
     pub(crate) element: ElementType,
     pub(crate) address: u64,
     pub(crate) rank: usize,
-    dims: [u64; 5],
-    strides: [u64; 5],
-    tile: [u32; 5],
-    steps: [u32; 5],
+    pub(super) dims: [u64; 5],
+    pub(super) strides: [u64; 5],
+    /// For im2col only the channels of a pixel.
+    pub(super) tile: [u32; 5],
+    pub(super) steps: [u32; 5],
     pub(crate) swizzle: Swizzle,
-    fill_nan: bool,
+    pub(super) fill_nan: bool,
+    /// For im2col.
+    pub(super) column: Option<Column>,
 }
+
+/// A part of a tile: offset in it without swizzle, address in global memory, bytes.
+pub(crate) type Part = (usize, u64, usize);
 
 /// The first bytes of an image.
 const MAGIC: u64 = u64::from_le_bytes(*b"ptxsim-t");
@@ -116,6 +88,7 @@ impl TensorMap {
             steps: [1; 5],
             swizzle: t.swizzle,
             fill_nan: t.fill_nan,
+            column: None,
         };
         map.dims[..rank].copy_from_slice(&t.dims);
         map.strides[0] = t.element.bytes() as u64;
@@ -129,7 +102,7 @@ impl TensorMap {
     }
 
     /// The rule that is not met, if there is one.
-    fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self) -> Result<(), String> {
         let (rank, width) = (self.rank, self.swizzle.width());
         if !(1..=5).contains(&rank) {
             return Err(format!("{rank} dimensions, not 1 to 5"));
@@ -167,7 +140,7 @@ impl TensorMap {
         if self.fill_nan && !self.element.is_float() {
             return Err("only floating-point elements can be filled with NaN".into());
         }
-        Ok(())
+        self.column.map_or(Ok(()), |column| column.check(self))
     }
 
     /// The 128 bytes that a kernel gets.
@@ -183,6 +156,10 @@ impl TensorMap {
         bytes.push(place(TYPES.iter().position(|t| *t == self.element)));
         bytes.push(place(SWIZZLES.iter().position(|s| *s == self.swizzle)));
         bytes.push(self.fill_nan as u8);
+        if let Some(Column { lower, upper, pixels }) = self.column {
+            bytes.extend(pixels.to_le_bytes());
+            bytes.extend(lower.into_iter().chain(upper).flat_map(i16::to_le_bytes));
+        }
         let mut image = [0; 128];
         image[..bytes.len()].copy_from_slice(&bytes);
         image
@@ -195,6 +172,12 @@ impl TensorMap {
     pub fn decode(image: &[u8; 128]) -> Result<TensorMap, String> {
         let word = |k: usize| {
             u64::from_le_bytes(image[8 * k..8 * k + 8].try_into().expect("8 bytes are 8 bytes"))
+        };
+        let half = |at: usize| i16::from_le_bytes([image[at], image[at + 1]]);
+        let column = Column {
+            pixels: half(102) as u16,
+            lower: std::array::from_fn(|k| half(104 + 2 * k)),
+            upper: std::array::from_fn(|k| half(110 + 2 * k)),
         };
         let element = TYPES.get(image[99] as usize).copied();
         let swizzle = SWIZZLES.get(image[100] as usize).copied();
@@ -213,6 +196,7 @@ impl TensorMap {
             steps: std::array::from_fn(|k| image[93 + k] as u32),
             swizzle,
             fill_nan: image[101] != 0,
+            column: (column.pixels != 0).then_some(column),
         };
         map.check().map_err(|what| format!("there is a damaged tensor map: {what}"))?;
         Ok(map)
@@ -231,19 +215,28 @@ impl TensorMap {
 
     /// Bytes of a tile, which an mbarrier waits for, too.
     pub fn tile_bytes(&self) -> usize {
-        self.row_bytes() * self.rows().1 as usize
+        self.row_bytes() * self.column.map_or(self.rows().1 as usize, |c| c.pixels as usize)
     }
 
-    /// The parts of the tile at these coordinates that lie in the tensor, row by row: offset in the tile without swizzle,
-    /// address in global memory, bytes.
-    pub(crate) fn parts(&self, at: [i32; 5]) -> Vec<(usize, u64, usize)> {
+    /// Whether the instruction must be one for im2col.
+    pub(crate) fn is_column(&self) -> bool {
+        self.column.is_some()
+    }
+
+    /// What is wrong with coordinates and im2col offsets for which nothing is defined, in words.
+    pub(crate) fn admits(&self, at: [i32; 5], offsets: [u16; 3]) -> Result<(), String> {
+        self.column.map_or(Ok(()), |column| column.admits(self, at, offsets))
+    }
+
+    /// The parts of the tile at these coordinates that lie in the tensor, row by row.
+    pub(crate) fn parts(&self, at: [i32; 5], offsets: [u16; 3]) -> Vec<Part> {
+        if let Some(column) = &self.column {
+            return column.parts(self, at, offsets);
+        }
         let (sides, count) = self.rows();
-        let (row, size) = (self.row_bytes(), self.element.bytes() as i64);
-        let first = (at[0] as i64).max(0);
-        let last = (at[0] as i64 + self.tile[0] as i64).min(self.dims[0] as i64);
         let mut parts = Vec::new();
         for number in 0..count {
-            let (mut rest, mut inside, mut address) = (number, first < last, self.address);
+            let (mut rest, mut inside, mut address) = (number, true, self.address);
             for k in 1..5 {
                 let index = rest % sides[k - 1] * self.steps[k];
                 rest /= sides[k - 1];
@@ -252,16 +245,21 @@ impl TensorMap {
                 address = address.wrapping_add((index as u64).wrapping_mul(self.strides[k]));
             }
             if inside {
-                let skipped = ((first - at[0] as i64) * size) as usize;
-                let address = address.wrapping_add((first * size) as u64);
-                parts.push((
-                    number as usize * row + skipped,
-                    address,
-                    ((last - first) * size) as usize,
-                ));
+                parts.extend(self.row(at[0], number as usize, address));
             }
         }
         parts
+    }
+
+    /// The part of row `number` of a tile from index `at` on that lies in the tensor, whose row begins at `address`.
+    pub(super) fn row(&self, at: i32, number: usize, address: u64) -> Option<Part> {
+        let size = self.element.bytes() as i64;
+        let first = (at as i64).max(0);
+        let last = (at as i64 + self.tile[0] as i64).min(self.dims[0] as i64);
+        let skipped = ((first - at as i64) * size) as usize;
+        let address = address.wrapping_add((first * size) as u64);
+        let bytes = (last - first) * size;
+        (bytes > 0).then(|| (number * self.row_bytes() + skipped, address, bytes as usize))
     }
 
     /// A tile of what is read out of bounds.
@@ -324,7 +322,9 @@ mod tests {
                 let mut damaged = image;
                 damaged[at] = value;
                 match TensorMap::decode(&damaged) {
-                    Ok(map) => assert!(map.tile_bytes() > 0 && map.parts([0; 5]).len() < 1 << 20),
+                    Ok(map) => {
+                        assert!(map.tile_bytes() > 0 && map.parts([0; 5], [0; 3]).len() < 1 << 20)
+                    }
                     Err(why) => {
                         words.insert(why.split(": ").last().unwrap()[..6].to_owned());
                     }
@@ -342,13 +342,13 @@ mod tests {
         let map = TensorMap::encode(&tiled()).unwrap();
         let base = 1u64 << 36;
         // Columns −2 to 13, rows 3 and 5 (which is out), planes 2 and 3 (which is out).
-        assert_eq!(map.parts([-2, 3, 2, 0, 0]), [(4, base + 3 * 96 + 2 * 480, 28)]);
+        assert_eq!(map.parts([-2, 3, 2, 0, 0], [0; 3]), [(4, base + 3 * 96 + 2 * 480, 28)]);
         // Columns 32 to 47, of which 8 are in.
         assert_eq!(
-            map.parts([32, 0, -1, 0, 0]),
+            map.parts([32, 0, -1, 0, 0], [0; 3]),
             [(64, base + 64, 16), (96, base + 64 + 2 * 96, 16)]
         );
-        assert_eq!(map.parts([40, 0, 0, 0, 0]), []);
+        assert_eq!(map.parts([40, 0, 0, 0, 0], [0; 3]), []);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Layouts and products of matrices, pure: nothing here knows of registers, memory or warps.
 
+mod column;
 pub mod descriptor;
 pub mod element;
+mod element_type;
 pub mod form;
 pub mod fragment;
 pub mod group;

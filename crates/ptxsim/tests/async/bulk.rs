@@ -9,23 +9,31 @@ use crate::launch::{pattern, refusal};
 /// Thread 0 loads a tile at the coordinates, waits, and all bytes of shared memory go to `out`.
 fn kernel(rank: usize, at: &[i32], bytes: usize, expect: usize, tail: &str) -> String {
     let at: Vec<String> = at.iter().map(|x| x.to_string()).collect();
-    let at = at.join(", ");
+    let load = format!(
+        "cp.async.bulk.tensor.{rank}d.shared::cluster.global.tile.mbarrier::complete_tx::bytes \
+         [%r1], [%rd3, {{{}}}], [%r2];",
+        at.join(", ")
+    );
+    loading(&load, bytes, expect, tail)
+}
+
+/// Thread 0 starts `load` by the map at `%rd3` to `%r1`, which tells the mbarrier at `%r2`.
+pub fn loading(load: &str, bytes: usize, expect: usize, tail: &str) -> String {
     format!(
         ".version 8.6\n.target sm_90a\n.address_size 64\n\
          .visible .entry k(.param .align 64 .b8 map[128], .param .u64 out)\n{{\n\
-         .reg .b32 %r<16>;\n.reg .b64 %rd<16>;\n.reg .pred %p<4>;\n\
+         .reg .b16 %h<4>;\n.reg .b32 %r<16>;\n.reg .b64 %rd<16>;\n.reg .pred %p<4>;\n\
          .shared .align 1024 .b8 tile[{bytes}];\n.shared .align 8 .b8 bar[8];\n\
          mov.b64 %rd2, map;\ncvta.param.u64 %rd3, %rd2;\nld.param.u64 %rd1, [out];\n\
          mov.u32 %r0, %tid.x;\nmov.u32 %r1, tile;\nmov.u32 %r2, bar;\nsetp.eq.u32 %p0, %r0, 0;\n\
          @!%p0 bra JOIN;\nmbarrier.init.shared.b64 [%r2], 1;\nfence.proxy.async.shared::cta;\n\
-         mbarrier.arrive.expect_tx.shared.b64 _, [%r2], {expect};\n\
-         cp.async.bulk.tensor.{rank}d.shared::cluster.global.tile.mbarrier::complete_tx::bytes \
-         [%r1], [%rd3, {{{at}}}], [%r2];\n\
+         mbarrier.arrive.expect_tx.shared.b64 _, [%r2], {expect};\n{load}\n\
          JOIN:\nbar.sync 0;\n{tail}\nret;\n}}\n"
     )
 }
 
-const WAIT_AND_COPY: &str = "WAIT:\nmbarrier.try_wait.parity.shared.b64 %p1, [%r2], 0;\n@!%p1 bra WAIT;\n\
+/// Waits for the load, and copies `CHUNKS` of 16 bytes to `out`.
+pub const WAIT_AND_COPY: &str = "WAIT:\nmbarrier.try_wait.parity.shared.b64 %p1, [%r2], 0;\n@!%p1 bra WAIT;\n\
      mov.u32 %r5, %r0;\nNEXT:\nsetp.ge.u32 %p2, %r5, CHUNKS;\n@%p2 bra DONE;\nshl.b32 %r6, %r5, 4;\nadd.u32 %r7, %r1, %r6;\ncvt.u64.u32 %rd5, %r6;\n\
      add.u64 %rd5, %rd1, %rd5;\nld.shared.v4.u32 {%r8, %r9, %r10, %r11}, [%r7];\n\
      st.global.v4.u32 [%rd5], {%r8, %r9, %r10, %r11};\nadd.u32 %r5, %r5, 32;\n\
@@ -236,9 +244,15 @@ fn a_block_sends_bytes_to_another() {
 
 #[test]
 fn what_is_not_executed_is_refused_by_name() {
-    let load = "cp.async.bulk.tensor.3d.shared::cluster.global.im2col.mbarrier::complete_tx::bytes \
-                [%r1], [%rd0, {%r3, %r4, %r5}], [%r2], {%h1};";
-    assert!(refusal(load).contains("im2col"));
+    let load = "cp.async.bulk.tensor.3d.shared::cluster.global.im2col::w.mbarrier::complete_tx::bytes \
+                [%r1], [%rd0, {%r3, %r4, %r5}], [%r2], {%h1, %h2};";
+    assert!(refusal(load).contains("wide im2col"));
+    let load = "cp.async.bulk.tensor.4d.shared::cluster.global.im2col.mbarrier::complete_tx::bytes \
+                [%r1], [%rd0, {%r3, %r4, %r5, %r6}], [%r2], {%h1};";
+    assert!(refusal(load).contains("1 im2col offsets, not 2"));
+    let load = "cp.async.bulk.tensor.2d.shared::cluster.global.im2col.mbarrier::complete_tx::bytes \
+                [%r1], [%rd0, {%r3, %r4}], [%r2], {%h1};";
+    assert!(refusal(load).contains("im2col in 2 dimensions"));
     let pair = "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.cta_group::2 \
                 [%r1], [%rd0, {%r3, %r4}], [%r2];";
     assert!(refusal(pair).contains("pairs of blocks"));

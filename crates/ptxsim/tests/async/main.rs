@@ -1,8 +1,9 @@
 //! Asynchronous instructions as PTX, against what plain Rust expects: cp.async, mbarrier, bulk and tensor copies, clusters.
 
 mod bulk;
+mod column;
 mod copy;
-mod corpus;
 mod launch;
 mod mbarrier;
 mod reduce;
+mod send;

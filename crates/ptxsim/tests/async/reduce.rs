@@ -269,9 +269,9 @@ fn reductions_that_do_not_exist_are_refused() {
         let why = refusal(&format!("{cluster}.{form} [%r1], [%r1+64], 16, [%r2];"));
         assert!(why.contains("there"), "{why}");
     }
-    let column = "cp.reduce.async.bulk.tensor.3d.global.shared::cta.add.im2col_no_offs.bulk_group \
+    let column = "cp.reduce.async.bulk.tensor.3d.global.shared::cta.add.im2col.bulk_group \
                   [%rd0, {%r3, %r4, %r5}], [%r1];";
-    assert!(refusal(column).contains("im2col"));
+    assert!(refusal(column).contains("combination"));
 }
 
 #[test]

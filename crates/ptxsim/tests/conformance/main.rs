@@ -62,3 +62,13 @@ fn warps_exchange_what_the_isa_says() {
 fn products_of_warpgroups_are_the_exact_sums_rounded() {
     conforms("warpgroup", 70 * 1000);
 }
+
+#[test]
+fn kernels_of_several_blocks_leave_what_they_must() {
+    conforms("grid", 1500);
+}
+
+#[test]
+fn tensor_maps_move_what_their_coordinates_say() {
+    conforms("tensor", 4000);
+}

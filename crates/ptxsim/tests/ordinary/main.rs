@@ -72,14 +72,23 @@ pub(crate) struct Kernel {
     hidden: Vec<usize>,
     symbols: Vec<(&'static str, Vec<u8>)>,
     repeatable: bool,
+    waits: bool,
 }
 
-/// The outputs of a launch, in order of the arguments.
-pub(crate) struct Outputs(Vec<Vec<u8>>);
+/// The outputs of a launch, in order of the arguments, and its counters; none where a mutant is on trial, which its results are
+/// to convict.
+pub(crate) struct Outputs(Vec<Vec<u8>>, Option<Counters>);
 
 impl Outputs {
     pub(crate) fn get<T: Element>(&self, index: usize) -> Vec<T> {
         self.0[index].chunks(T::SIZE).map(T::get).collect()
+    }
+
+    /// Holds counters to what they must be.
+    pub(crate) fn counts(&self, of: impl Fn(&dyn Fn(&str) -> u64)) {
+        if let Some(counters) = &self.1 {
+            of(&|name| counters.get(name));
+        }
     }
 }
 
@@ -101,6 +110,7 @@ impl Kernel {
             hidden: Vec::new(),
             symbols: Vec::new(),
             repeatable: true,
+            waits: false,
         }
     }
 
@@ -175,6 +185,12 @@ impl Kernel {
         self
     }
 
+    /// Threads wait at mbarriers: also where waits give up.
+    pub(crate) fn waits(mut self) -> Kernel {
+        self.waits = true;
+        self
+    }
+
     /// Runs under several seeds and numbers of host threads; once where a mutant is on trial.
     ///
     /// # Panics
@@ -199,7 +215,15 @@ impl Kernel {
                 }
             }
         }
-        Outputs(first.unwrap().0)
+        if self.waits {
+            // Waits that give up are executed more often, which changes no result.
+            let options = Options { seed: 9, late: false, give_up: true, ..Options::default() };
+            let ran =
+                self.once(&module, &options).unwrap_or_else(|e| panic!("{}: {e}", self.entry));
+            assert!(first.as_ref().is_some_and(|first| first.0 == ran.0), "{}", self.entry);
+        }
+        let (outputs, counters) = first.unwrap();
+        Outputs(outputs, Some(counters))
     }
 
     /// The outputs, or what ended the launch or was found first.

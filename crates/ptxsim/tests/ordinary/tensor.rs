@@ -15,8 +15,28 @@ pub(crate) fn a_product_fed_by_cp_async() {
     let kernel = Kernel::new("gemm_mma", "gemm_mma").grid(n / 128, m / 128).block(256, 1);
     let kernel = kernel.shared(3 * 128 * 32 * 2 * 2).input(&a).input(&b).output::<u16>(m * n);
     let kernel = [m, n, k].iter().fold(kernel, |kernel, size| kernel.scalar(*size as i32));
-    let (out, b) = (kernel.run().get::<u16>(0), wide(&b));
-    assert_product(&wide(&out), [m, n, k], &wide(&a), |p, j| b[j * k + p], 7);
+    let (ran, b) = (kernel.run(), wide(&b));
+    let out = wide(&ran.get::<u16>(0));
+    assert_product(&out, [m, n, k], &wide(&a), |p, j| b[j * k + p], 7);
+    let [flops, products] = [2 * m * n * k, m / 16 * n / 8 * k / 16].map(|x| x as u64);
+    // Each block of 128×128 copies its rows of A and of B, 16 bytes a lane, whole sectors.
+    let copied = (m / 128 * n / 128 * (128 + 128) * k * 2) as u64;
+    ran.counts(|of| {
+        assert_eq!(of("tensor_flops"), flops);
+        assert_eq!(of("tensor_flops_m16n8k16.f32.bf16.bf16.f32"), flops);
+        assert_eq!(of("tensor_instructions_m16n8k16.f32.bf16.bf16.f32"), products);
+        assert_eq!(of("warp_tensor"), products);
+        assert_eq!(of("cp_async_bytes"), copied);
+        assert_eq!(of("cp_async_shared_bytes"), copied);
+        assert_eq!(of("cp_async_sectors"), copied / 32);
+        assert_eq!(of("cp_async_ideal_sectors"), copied / 32);
+        // A line of 64 bytes in shared memory takes half a line of 128 in global memory.
+        assert!(of("cp_async_lines") >= copied / 128);
+        assert_eq!(of("cp_async_conflicts"), 0, "its tiles are swizzled");
+        assert_eq!(of("shared_load_conflicts"), 0, "so ldmatrix has none either");
+        assert_eq!(of("global_store_bytes"), 2 * (m * n) as u64);
+        assert_eq!(of("global_load_bytes"), 0, "nothing is loaded by lanes");
+    });
 }
 
 /// A map of bf16 in rows, in tiles of 64 columns.
@@ -49,8 +69,22 @@ fn by_wgmma(entry: &'static str, blocks: u32, [n, k]: [usize; 2]) {
     let kernel = kernel.shared(4 * 32768 + 1024).input(&a).hidden().input(&b).hidden();
     let kernel = kernel.map(0, map(k, m, 128, Swizzle::B128));
     let kernel = kernel.map(1, map(k, n, 128 / blocks, Swizzle::B128)).output::<u16>(m * n);
-    let (out, b) = (kernel.scalar(n as i32).scalar(k as i32).run().get::<u16>(0), wide(&b));
-    assert_product(&wide(&out), [m, n, k], &wide(&a), |p, j| b[j * k + p], 7);
+    let (ran, b) = (kernel.scalar(n as i32).scalar(k as i32).waits().run(), wide(&b));
+    let out = wide(&ran.get::<u16>(0));
+    assert_product(&out, [m, n, k], &wide(&a), |p, j| b[j * k + p], 7);
+    // A block has 128 rows of A and of B; those of B come to all blocks of a cluster, and are read once.
+    let row = 2 * k as u64;
+    let tiles = (m / 128 * n / 128) as u64;
+    ran.counts(|of| {
+        assert_eq!(of("tensor_flops"), 2 * (m * n * k) as u64);
+        assert_eq!(of("tma_load_bytes"), tiles * (128 + 128 / u64::from(blocks)) * row);
+        assert_eq!(of("tma_shared_write_bytes"), tiles * (128 + 128) * row);
+        assert_eq!(of("tma_store_bytes") + of("bulk_load_bytes"), 0);
+        // Products of 64 rows read their A once, and 128 rows of B.
+        assert_eq!(of("wgmma_shared_bytes"), 2 * tiles * (64 + 128) * row);
+        assert_eq!(of("cluster_barriers") > 0, blocks == 2);
+        assert!(of("mbarrier_waits") > 0 && of("mbarrier_arrivals") > 0);
+    });
 }
 
 #[test]
@@ -69,7 +103,12 @@ pub(crate) fn a_product_by_clusters_that_share_tiles() {
 pub(crate) fn tiles_that_tma_stores() {
     let kernel = Kernel::new("tma_store", "tma_store").grid(2, 1).block(128, 1);
     let kernel = kernel.output::<u16>(128 * 64).hidden().map(0, map(64, 128, 64, Swizzle::None));
-    let out = wide(&kernel.scalar(2f32).run().get::<u16>(0));
+    let ran = kernel.scalar(2f32).run();
+    ran.counts(|of| {
+        assert_eq!(of("tma_store_bytes"), 2 * 128 * 64);
+        assert_eq!(of("tma_shared_read_bytes"), 2 * 128 * 64);
+    });
+    let out = wide(&ran.get::<u16>(0));
     assert!(out.iter().enumerate().all(|(at, found)| *found == 2.0 * (at % 64) as f32));
 }
 

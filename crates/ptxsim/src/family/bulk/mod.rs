@@ -2,7 +2,7 @@
 //!
 //! Each is started by one thread at a time and posted as work that reads its source when it ends, through the asynchronous
 //! proxy. Loads tell an mbarrier of each destination block how many bytes have come; stores belong to groups of their thread.
-//! Refused by name: im2col and gather modes, `.cta_group`, byte masks, `tensormap.replace`.
+//! Refused by name: the wide modes of im2col, gather modes, `.cta_group`, byte masks, `tensormap.replace`.
 
 mod group;
 mod reduce;
@@ -39,6 +39,9 @@ pub(crate) enum Op {
 pub(crate) struct Tensor {
     map: Address,
     at: Vec<R32>,
+    /// Whether it is a column for im2col, and its offsets.
+    column: bool,
+    offsets: Vec<R32>,
 }
 
 /// A load by a tensor map.
@@ -102,10 +105,8 @@ pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
         };
     }
     for (modifier, what) in [
-        ("im2col", "im2col loads"),
-        ("im2col_no_offs", "im2col stores and reductions"),
-        ("im2col::w", "im2col loads"),
-        ("im2col::w::128", "im2col loads"),
+        ("im2col::w", "wide im2col loads"),
+        ("im2col::w::128", "wide im2col loads"),
         ("tile::gather4", "gathering loads"),
         ("tile::scatter4", "scattering stores"),
         ("cta_group::1", "pairs of blocks"),
@@ -124,17 +125,22 @@ pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
     };
     let Some(rank) = rank else { return Err(l.unsupported("its number of dimensions")) };
     l.flag("tile");
+    let (column, plain) = (l.flag("im2col"), l.flag("im2col_no_offs"));
+    if (column || plain) && rank < 3 {
+        return Err(l.unsupported(format!("im2col in {rank} dimensions")));
+    }
     if prefetch {
         l.require("L2")?;
         l.require("global")?;
         let hint = l.flag("L2::cache_hint");
         if tensor {
-            self::tensor(l, 0, rank)?;
+            let mut tensor = self::tensor(l, 0, rank, column)?;
+            tensor.offset(l, 1)?;
         } else {
             l.address(0)?;
             l.source32(1, Type::U32)?;
         }
-        hinted(l, hint, if tensor { 1 } else { 2 })?;
+        hinted(l, hint, if tensor { 1 + column as usize } else { 2 })?;
         return Ok(Some(Op::Prefetch));
     }
     let (to, from) = (l.space(), l.space());
@@ -152,25 +158,27 @@ pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
         (Space::Cluster, Space::Shared) => barrier && !multicast && !tensor,
         _ => false,
     };
-    if !known {
+    if !known || column && to == Space::Global || plain && to != Space::Global {
         return Err(l.unsupported("this combination of state spaces and completion"));
     }
     let (op, next) = match (tensor, to) {
         (true, Space::Global) => {
             let op = Store {
-                tensor: self::tensor(l, 0, rank)?,
+                tensor: self::tensor(l, 0, rank, plain)?,
                 from: l.address(1)?,
                 reduce: reduce.map(|(what, _)| what),
             };
             (Op::Store(Box::new(op)), 2)
         }
         (true, _) => {
-            let (address, tensor) = (l.address(0)?, self::tensor(l, 1, rank)?);
+            let (address, mut tensor) = (l.address(0)?, self::tensor(l, 1, rank, column)?);
             let barrier = l.address(2)?;
-            let blocks = if multicast { Some(l.source32(3, Type::B16)?) } else { None };
+            tensor.offset(l, 3)?;
+            let next = 3 + column as usize;
+            let blocks = if multicast { Some(l.source32(next, Type::B16)?) } else { None };
             let own = to == Space::Shared;
             let op = Load { to: address, tensor, barrier, blocks, own };
-            (Op::Load(Box::new(op)), 3 + multicast as usize)
+            (Op::Load(Box::new(op)), next + multicast as usize)
         }
         (false, _) => {
             if let Some(Operand::Integer(bytes)) = i.operands.get(2)
@@ -201,7 +209,7 @@ fn hinted(l: &mut Lowering, hint: bool, k: usize) -> Result<()> {
     Ok(())
 }
 
-fn tensor(l: &mut Lowering, k: usize, rank: usize) -> Result<Tensor> {
+fn tensor(l: &mut Lowering, k: usize, rank: usize, column: bool) -> Result<Tensor> {
     let Operand::Tensor(map, rest) = l.operand(k)? else {
         return Err(l.unsupported(format!("operand {} is no place in a tensor", k + 1)));
     };
@@ -213,7 +221,23 @@ fn tensor(l: &mut Lowering, k: usize, rank: usize) -> Result<Tensor> {
         return Err(l.unsupported(format!("{} coordinates in {rank} dimensions", at.len())));
     }
     let at = at.iter().map(|o| l.read32(o, Type::S32)).collect::<Result<_>>()?;
-    Ok(Tensor { map: l.read_address(map)?, at })
+    Ok(Tensor { map: l.read_address(map)?, at, column, offsets: Vec::new() })
+}
+
+impl Tensor {
+    /// Takes operand `k` as offsets for im2col, if it is such a place: one for each of W, H, D.
+    fn offset(&mut self, l: &mut Lowering, k: usize) -> Result<()> {
+        if self.column {
+            let (parts, wanted) = (l.vector(k)?, self.at.len() - 2);
+            if parts.len() != wanted {
+                let count = parts.len();
+                return Err(l.unsupported(format!("{count} im2col offsets, not {wanted}")));
+            }
+            self.offsets =
+                parts.iter().map(|part| l.read32(part, Type::U16)).collect::<Result<_>>()?;
+        }
+        Ok(())
+    }
 }
 
 /// Executes it.

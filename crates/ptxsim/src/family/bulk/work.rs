@@ -2,12 +2,12 @@
 
 use super::{Copy, Load, Store, Tensor, reduce};
 use crate::error::{Fault, Kind};
-use crate::exec::access::SHARED_WINDOW;
 use crate::exec::{self, AccessKind, Context, Machine, Place, Request, lanes};
+use crate::family::cluster::in_shared;
 use crate::family::mbarrier::{self, Target};
 use crate::family::memory::Reduction;
 use crate::program::{Address, R32, Space};
-use crate::tensor::map::TensorMap;
+use crate::tensor::map::{Part, TensorMap};
 
 const READ_MAP: Request = Request::new(Space::Generic, AccessKind::Read);
 const READ_GLOBAL: Request = Request::new(Space::Global, AccessKind::Read).asynchronous();
@@ -19,13 +19,28 @@ const WRITE_SHARED: Request = Request::new(Space::Cluster, AccessKind::Write).as
 #[derive(Debug)]
 pub(crate) enum Work {
     /// A tile into shared memory: to the same offset of blocks of the cluster.
-    Load(u32, Box<(TensorMap, [i32; 5])>, Delivery),
+    Load(u32, Box<Tile>, Delivery),
     /// A tile out of shared memory, from this address.
-    Store(u32, Box<(TensorMap, [i32; 5])>, u32, Option<Reduction>),
+    Store(u32, Box<Tile>, u32, Option<Reduction>),
     /// Bytes into shared memory.
     Copy(u32, (Space, u64), u32, Delivery, Option<Reduction>),
     /// Bytes out of shared memory: from, to, how many.
     CopyOut(u32, [u64; 2], u32, Option<Reduction>),
+}
+
+/// A place in a tensor: coordinates, and offsets for im2col.
+#[derive(Debug)]
+pub(crate) struct Tile {
+    map: TensorMap,
+    at: [i32; 5],
+    offsets: [u16; 3],
+}
+
+impl Tile {
+    /// The parts of it that lie in the tensor.
+    fn parts(&self) -> Vec<Part> {
+        self.map.parts(self.at, self.offsets)
+    }
 }
 
 impl Work {
@@ -46,12 +61,19 @@ pub(crate) struct Delivery {
     barrier: u32,
 }
 
+impl Delivery {
+    /// The mbarrier of the first of the blocks.
+    fn first(self) -> Target {
+        Target { rank: self.blocks.trailing_zeros() as usize, offset: self.barrier }
+    }
+}
+
 /// What a store has read: pieces of it go to addresses of global memory.
 #[derive(Debug)]
 pub(crate) struct Stored {
     lane: u32,
     bytes: Vec<u8>,
-    parts: Vec<(usize, u64, usize)>,
+    parts: Vec<Part>,
     reduce: Option<Reduction>,
 }
 
@@ -59,30 +81,11 @@ fn undefined(message: String) -> Fault {
     Fault::new(Kind::Undefined, message)
 }
 
-/// An address of shared memory, given in that space or by a generic address.
-fn in_shared(address: u64, aligned: u32, what: &str) -> Result<u32, Fault> {
-    let offset =
-        if address >> 60 == SHARED_WINDOW >> 60 { address - SHARED_WINDOW } else { address };
-    if offset >> 32 != 0 {
-        let message = format!("{what} at {address:#x} is not in shared memory");
-        return Err(Fault::new(Kind::OutOfBounds, message));
-    }
-    if !(offset as u32).is_multiple_of(aligned) {
-        let message = format!("{what} at {offset:#x} is no multiple of {aligned}");
-        return Err(Fault::new(Kind::Misaligned, message));
-    }
-    Ok(offset as u32)
-}
-
 fn value(context: &Context, address: &Address, lane: usize) -> u64 {
     context.warp.registers.addresses(address)[lane]
 }
 
-fn find_tensor(
-    tensor: &Tensor,
-    context: &mut Context,
-    lane: usize,
-) -> Result<Box<(TensorMap, [i32; 5])>, Fault> {
+fn find_tensor(tensor: &Tensor, context: &mut Context, lane: usize) -> Result<Box<Tile>, Fault> {
     let address = value(context, &tensor.map, lane);
     if !address.is_multiple_of(64) {
         let message = format!("the tensor map at {address:#x} is no multiple of 64");
@@ -97,11 +100,21 @@ fn find_tensor(
         let message = format!("the tensor map has {rank} dimensions, the instruction {given}");
         return Err(Fault::new(Kind::Invalid, message));
     }
-    let mut at = [0; 5];
+    if map.is_column() != tensor.column {
+        let kinds = ["tiles", "im2col"];
+        let [made, given] = [map.is_column(), tensor.column].map(|column| kinds[column as usize]);
+        let message = format!("the tensor map is one for {made}, the instruction one for {given}");
+        return Err(Fault::new(Kind::Invalid, message));
+    }
+    let (mut at, mut offsets) = ([0; 5], [0; 3]);
     for (at, row) in at.iter_mut().zip(&tensor.at) {
         *at = context.warp.registers.get32(*row)[lane] as i32;
     }
-    Ok(Box::new((map, at)))
+    for (offset, row) in offsets.iter_mut().zip(&tensor.offsets) {
+        *offset = context.warp.registers.get32(*row)[lane] as u16;
+    }
+    map.admits(at, offsets).map_err(undefined)?;
+    Ok(Box::new(Tile { map, at, offsets }))
 }
 
 /// Where a load to `to` goes; a multicast has a mask of blocks.
@@ -166,7 +179,7 @@ pub(super) fn store(op: &Store, context: &mut Context, mask: u32) -> Result<(), 
         let at = |fault: Fault| fault.lanes(1 << lane);
         let tensor = find_tensor(&op.tensor, context, lane).map_err(at)?;
         let from = in_shared(value(context, &op.from, lane), 128, "the source").map_err(at)?;
-        let of_tensor = |what| reduce::of_tensor(what, tensor.0.element);
+        let of_tensor = |what| reduce::of_tensor(what, tensor.map.element);
         let reduce = op.reduce.map(of_tensor).transpose().map_err(at)?;
         let work = Work::Store(lane as u32, tensor, from, reduce);
         let ticket = context.machine.post(context.place, 1 << lane, exec::Work::Bulk(work));
@@ -217,19 +230,19 @@ pub(super) fn copy(op: &Copy, context: &mut Context, mask: u32) -> Result<(), Fa
 /// Ends it.
 pub(crate) fn complete(work: Work, machine: &mut Machine, place: Place) -> Result<(), Fault> {
     match work {
-        Work::Load(lane, tensor, delivery) => {
-            let (map, at) = &*tensor;
-            meant(machine, place, delivery.blocks.trailing_zeros() as usize, delivery.barrier);
-            let mut tile = map.filled();
-            for (offset, address, len) in map.parts(*at) {
-                let out = &mut tile[offset..offset + len];
+        Work::Load(lane, tile, delivery) => {
+            let map = &tile.map;
+            mbarrier::meant(machine, place, delivery.first());
+            let mut bytes = map.filled();
+            for (offset, address, len) in tile.parts() {
+                let out = &mut bytes[offset..offset + len];
                 machine.read_bytes(place, &READ_GLOBAL, lane, address, out)?;
             }
-            let tile = map.swizzled(delivery.offset, tile);
-            delivered(machine, place, lane, &tile, delivery, None)
+            let bytes = map.swizzled(delivery.offset, bytes);
+            delivered(machine, place, lane, &bytes, delivery, None)
         }
         Work::Copy(lane, (space, address), len, delivery, reduce) => {
-            meant(machine, place, delivery.blocks.trailing_zeros() as usize, delivery.barrier);
+            mbarrier::meant(machine, place, delivery.first());
             let mut bytes = vec![0; len as usize];
             let request = if space == Space::Global { READ_GLOBAL } else { READ_SHARED };
             machine.read_bytes(place, &request, lane, address, &mut bytes)?;
@@ -242,14 +255,6 @@ pub(crate) fn complete(work: Work, machine: &mut Machine, place: Place) -> Resul
     }
 }
 
-/// Tells the checker which mbarrier counts the accesses that come now; without one the end of the copy is an error.
-fn meant(machine: &mut Machine, place: Place, rank: usize, offset: u32) {
-    if let Ok(object) = mbarrier::find(machine, place, Target { rank, offset }) {
-        let phase = object.phase;
-        machine.check.deliver(place, rank, offset, phase);
-    }
-}
-
 fn delivered(
     machine: &mut Machine,
     place: Place,
@@ -259,7 +264,8 @@ fn delivered(
     reduce: Option<Reduction>,
 ) -> Result<(), Fault> {
     for rank in lanes(to.blocks) {
-        meant(machine, place, rank, to.barrier);
+        let barrier = Target { rank, offset: to.barrier };
+        mbarrier::meant(machine, place, barrier);
         let address = (rank as u64) << 24 | to.offset as u64;
         match reduce {
             _ if bytes.is_empty() => {}
@@ -269,7 +275,6 @@ fn delivered(
                 reduce::reduce(machine, place, lane, reduction, to, bytes)?;
             }
         }
-        let barrier = Target { rank, offset: to.barrier };
         mbarrier::complete_bytes(machine, place, lane, barrier, bytes.len() as u64)?;
     }
     Ok(())
@@ -278,12 +283,11 @@ fn delivered(
 /// Reads the source of a store.
 pub(super) fn read(work: Work, machine: &mut Machine, place: Place) -> Result<Stored, Fault> {
     match work {
-        Work::Store(lane, tensor, from, reduce) => {
-            let (map, at) = &*tensor;
-            let mut tile = vec![0; map.tile_bytes()];
-            machine.read_bytes(place, &READ_SHARED, lane, from as u64, &mut tile)?;
-            let bytes = map.swizzled(from & 0xff_ffff, tile);
-            Ok(Stored { lane, bytes, parts: map.parts(*at), reduce })
+        Work::Store(lane, tile, from, reduce) => {
+            let mut bytes = vec![0; tile.map.tile_bytes()];
+            machine.read_bytes(place, &READ_SHARED, lane, from as u64, &mut bytes)?;
+            let bytes = tile.map.swizzled(from & 0xff_ffff, bytes);
+            Ok(Stored { lane, bytes, parts: tile.parts(), reduce })
         }
         Work::CopyOut(lane, [from, to], len, reduce) => {
             let mut bytes = vec![0; len as usize];

@@ -16,7 +16,7 @@ use crate::exec::{
 };
 use crate::program::{Address, Lowering, P, R32, R64, Space, Type};
 
-pub(crate) use object::{BlockState, Object, Step, Target, complete_bytes, find, step};
+pub(crate) use object::{BlockState, Object, Step, Target, complete_bytes, find, meant, step};
 
 /// A resolved instruction.
 #[derive(Debug)]

@@ -193,6 +193,14 @@ pub(crate) fn step(
     Ok(before)
 }
 
+/// Tells the checker which mbarrier counts the accesses that asynchronous work makes now; without one the work's end is an error.
+pub(crate) fn meant(machine: &mut Machine, place: Place, target: Target) {
+    if let Ok(object) = find(machine, place, target) {
+        let phase = object.phase;
+        machine.check.deliver(place, target.rank, target.offset, phase);
+    }
+}
+
 /// The access of asynchronous work to an mbarrier.
 const ACCESS: Request = Request {
     order: Order::Relaxed,

@@ -227,7 +227,7 @@ fn put(registers: &mut Registers, reg: Reg, value: impl Fn(usize) -> u128, mask:
 }
 
 /// Lane `k` of a register.
-pub(super) fn get(registers: &Registers, reg: Reg, lane: usize) -> u128 {
+pub(crate) fn get(registers: &Registers, reg: Reg, lane: usize) -> u128 {
     match reg {
         Reg::R32(r) => registers.get32(r)[lane] as u128,
         Reg::R64(r) => registers.get64(r)[lane] as u128,

@@ -11,6 +11,7 @@ use crate::error::{Fault, Result};
 use crate::exec::{Context, Flow};
 use crate::program::Lowering;
 
+pub(crate) use load::get;
 pub(crate) use reduction::{Reduction, What};
 
 /// A resolved instruction.

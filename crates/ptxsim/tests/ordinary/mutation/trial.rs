@@ -124,7 +124,7 @@ pub(crate) fn run(kernel: &Kernel) -> Option<Outputs> {
                         (trial.seen.hash, &outputs).hash(&mut hasher);
                         trial.seen.hash = hasher.finish();
                     }
-                    return Some(Outputs(outputs));
+                    return Some(Outputs(outputs, None));
                 }
                 Err(Error::Finding(finding)) => {
                     trial.end = Some(End::Found(finding.kind, finding.to_string()));
