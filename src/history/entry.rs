@@ -1,6 +1,7 @@
 //! What a history holds: numbers of runs, and blessings.
 
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -46,37 +47,37 @@ impl fmt::Display for Key {
     }
 }
 
-/// One number of one run: a row of a history.
+/// One number of one run: a row of a history. Texts that many rows share are kept once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// When the run started.
     pub time: Timestamp,
     /// The commit that was measured.
-    pub commit: String,
+    pub commit: Arc<str>,
     /// When that commit was made, where known: series are ordered by it, so that old commits can be measured later.
     pub commit_time: Option<Timestamp>,
     /// What was measured.
-    pub key: Key,
+    pub key: Arc<Key>,
     /// `ns`, `B`, or `count` for numbers without noise. Less is better.
-    pub unit: String,
+    pub unit: Arc<str>,
     /// The number.
     pub value: f64,
     /// Processes that it comes from, where known.
     pub processes: Option<u64>,
     /// The pinned build that was measured beside it; empty if none was.
-    pub reference: String,
+    pub reference: Arc<str>,
     /// What that build took.
     pub reference_value: Option<f64>,
     /// Whether it is a yardstick: something that no commit changes.
     pub canary: bool,
     /// Where it comes from: `scalemark`, or the format that it was imported from.
-    pub source: String,
+    pub source: Arc<str>,
 }
 
 impl Entry {
     /// Whether it is a number without noise.
     pub fn is_exact(&self) -> bool {
-        self.unit == COUNT
+        &*self.unit == COUNT
     }
 }
 

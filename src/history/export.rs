@@ -138,7 +138,7 @@ mod tests {
 
     fn series() -> Vec<Series> {
         let mut bytes = Entry { unit: COUNT.into(), ..entry("k\"1", 1, 4096.0) };
-        bytes.key.metric = "allocated_bytes".into();
+        std::sync::Arc::make_mut(&mut bytes.key).metric = "allocated_bytes".into();
         let canary = Entry { canary: true, ..entry("canary", 1, 5.0) };
         assemble(&[entry("k\"1", 0, 2000.0), entry("k\"1", 1, 1500.0), bytes, canary], false)
     }

@@ -1,6 +1,7 @@
 //! From entries to series: one point a commit, without what the machine did.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -76,35 +77,35 @@ pub struct Series {
 }
 
 /// A run: what canaries are compared within.
-type Run = (Timestamp, String, String);
+type Run<'a> = (Timestamp, &'a str, &'a str);
 
-fn run_of(entry: &Entry) -> Run {
-    (entry.time, entry.commit.clone(), entry.key.fingerprint.clone())
+fn run_of(entry: &Entry) -> Run<'_> {
+    (entry.time, &entry.commit, &entry.key.fingerprint)
 }
 
 /// All series of the entries, by key. Times that have neither reference nor canaries get [`Basis::Raw`] where `raw` allows it, else none.
 pub fn assemble(entries: &[Entry], raw: bool) -> Vec<Series> {
     let mut by_key: BTreeMap<&Key, Vec<&Entry>> = BTreeMap::new();
     for entry in entries {
-        by_key.entry(&entry.key).or_default().push(entry);
+        by_key.entry(&*entry.key).or_default().push(entry);
     }
     let modes = common_modes(&by_key);
     by_key.into_iter().map(|(key, entries)| series(key, entries, &modes, raw)).collect()
 }
 
 /// The common mode of each run that has enough canaries: the median of the logs of their times over what each usually takes.
-fn common_modes(by_key: &BTreeMap<&Key, Vec<&Entry>>) -> HashMap<Run, (f64, usize)> {
-    let mut runs: HashMap<Run, Vec<f64>> = HashMap::new();
+fn common_modes<'a>(by_key: &BTreeMap<&Key, Vec<&'a Entry>>) -> HashMap<Run<'a>, (f64, usize)> {
+    let mut runs: HashMap<Run<'a>, Vec<f64>> = HashMap::new();
     for entries in by_key.values() {
-        let canaries: Vec<&&Entry> =
-            entries.iter().filter(|e| e.canary && e.unit == NANOS).collect();
+        let canaries: Vec<&&'a Entry> =
+            entries.iter().filter(|e| e.canary && &*e.unit == NANOS).collect();
         let mut logs: Vec<f64> = canaries.iter().map(|e| e.value.ln()).collect();
         let Some(usual) = median(&mut logs) else { continue };
         for entry in canaries {
             runs.entry(run_of(entry)).or_default().push(entry.value.ln() - usual);
         }
     }
-    let mode = |(run, mut logs): (Run, Vec<f64>)| {
+    let mode = |(run, mut logs): (Run<'a>, Vec<f64>)| {
         let count = logs.len();
         let enough = count >= LEAST_CANARIES;
         median(&mut logs).filter(|_| enough).map(|mode| (run, (mode, count)))
@@ -115,13 +116,13 @@ fn common_modes(by_key: &BTreeMap<&Key, Vec<&Entry>>) -> HashMap<Run, (f64, usiz
 fn series(
     key: &Key,
     mut entries: Vec<&Entry>,
-    modes: &HashMap<Run, (f64, usize)>,
+    modes: &HashMap<Run<'_>, (f64, usize)>,
     raw: bool,
 ) -> Series {
     let order = |e: &Entry| (e.commit_time.unwrap_or(e.time), e.time);
     entries.sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.commit.cmp(&b.commit)));
     let newest = entries.last().expect("a key comes from an entry");
-    let (unit, canary) = (newest.unit.clone(), newest.canary);
+    let (unit, canary) = (Arc::clone(&newest.unit), newest.canary);
     let basis = basis(newest, modes, raw);
     let level = |entry: &Entry| -> Option<f64> {
         if entry.unit != unit || entry.canary != canary {
@@ -134,7 +135,7 @@ fn series(
                 modes.get(&run_of(entry)).map(|(mode, _)| entry.value.ln() - mode)
             }
             Basis::Reference(name) => {
-                let beside = entry.reference_value.filter(|_| entry.reference == *name)?;
+                let beside = entry.reference_value.filter(|_| *entry.reference == **name)?;
                 Some((entry.value / beside).ln())
             }
         }
@@ -149,7 +150,7 @@ fn series(
         };
         let at = *places.entry(short(&entry.commit)).or_insert_with(|| {
             let time = order(entry).0;
-            let commit = entry.commit.clone();
+            let commit = entry.commit.to_string();
             points.push((Point { commit, time, value: 0.0, level: 0.0, runs: 0 }, Vec::new()));
             points.len() - 1
         });
@@ -164,7 +165,7 @@ fn series(
         point
     };
     let points = points.into_iter().map(finished).collect();
-    Series { key: key.clone(), unit, basis, points, left_out, canary }
+    Series { key: key.clone(), unit: unit.to_string(), basis, points, left_out, canary }
 }
 
 /// What of a commit's name tells it from others: one that is abbreviated and one that is not are the same.
@@ -174,15 +175,15 @@ pub fn short(commit: &str) -> &str {
 }
 
 /// By the newest entry: what it has is what the next ones will have.
-fn basis(newest: &Entry, modes: &HashMap<Run, (f64, usize)>, raw: bool) -> Option<Basis> {
-    if newest.unit == COUNT {
+fn basis(newest: &Entry, modes: &HashMap<Run<'_>, (f64, usize)>, raw: bool) -> Option<Basis> {
+    if &*newest.unit == COUNT {
         return Some(Basis::Exact);
     }
     if newest.reference_value.is_some() {
-        return Some(Basis::Reference(newest.reference.clone()));
+        return Some(Basis::Reference(newest.reference.to_string()));
     }
     // No machine makes a kernel need more bytes.
-    if newest.unit != NANOS {
+    if &*newest.unit != NANOS {
         return Some(Basis::Raw);
     }
     match modes.get(&run_of(newest)) {
@@ -201,18 +202,19 @@ pub(super) mod tests {
         let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         Entry {
             time: start + jiff::SignedDuration::from_hours(i as i64),
-            commit: format!("c{i:03}"),
+            commit: format!("c{i:03}").into(),
             commit_time: None,
             key: Key {
                 kernel: kernel.into(),
                 case: "case".into(),
                 metric: TIME.into(),
                 fingerprint: "machine".into(),
-            },
+            }
+            .into(),
             unit: NANOS.into(),
             value,
             processes: Some(3),
-            reference: String::new(),
+            reference: "".into(),
             reference_value: None,
             canary: false,
             source: "scalemark".into(),

@@ -2,7 +2,7 @@
 
 use super::order::median;
 use super::scan::ranks;
-use super::steps::{ENOUGH, lag_one, without_bias};
+use super::steps::{ENOUGH, MARGIN, lag_one, without_bias};
 use super::student::normal_cdf;
 
 /// What came of looking for a drift.
@@ -83,7 +83,7 @@ fn correlation(values: &[f64]) -> f64 {
     let square: f64 = (0..n).map(|i| across(i).powi(2)).sum();
     let slope = ranks.iter().enumerate().map(|(i, r)| across(i) * r).sum::<f64>() / square;
     let rest: Vec<f64> = ranks.iter().enumerate().map(|(i, r)| r - slope * across(i)).collect();
-    without_bias(lag_one(&rest), 2, n)
+    (MARGIN * without_bias(lag_one(&rest), 2, n)).clamp(0.0, 0.95)
 }
 
 /// n/n* of Hamed and Rao (1998), equation 5, with ρ^i as the correlation at lag i.

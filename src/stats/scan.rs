@@ -26,16 +26,23 @@ pub struct Split {
 
 /// Ranks from 1, equal values sharing the mean of theirs.
 pub fn ranks(values: &[f64]) -> Vec<f64> {
+    ranks_and_ties(values).0
+}
+
+/// Ranks, and whether any are shared.
+fn ranks_and_ties(values: &[f64]) -> (Vec<f64>, bool) {
+    let mut tied = false;
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_unstable_by(|&i, &j| values[i].total_cmp(&values[j]));
     let mut ranks = vec![0.0; values.len()];
     let mut first = 0;
     for group in order.chunk_by(|&i, &j| values[i] == values[j]) {
+        tied |= group.len() > 1;
         let shared = first as f64 + 0.5 * (group.len() + 1) as f64;
         group.iter().for_each(|&i| ranks[i] = shared);
         first += group.len();
     }
-    ranks
+    (ranks, tied)
 }
 
 /// The standardized rank sum at every split that leaves `least` points on both sides, from the split at `least` on.
@@ -43,12 +50,15 @@ pub fn ranks(values: &[f64]) -> Vec<f64> {
 /// The variance is that of a random order of these ranks, so ties are counted. Empty where there is no such split, or where all
 /// values are equal.
 pub fn rank_sums(values: &[f64], least: usize) -> Vec<f64> {
-    let n = values.len();
+    rank_sums_of(&ranks(values), least)
+}
+
+fn rank_sums_of(ranks: &[f64], least: usize) -> Vec<f64> {
+    let n = ranks.len();
     let least = least.max(1);
     if n < 2 * least {
         return Vec::new();
     }
-    let ranks = ranks(values);
     let mean = 0.5 * (n + 1) as f64;
     let square: f64 = ranks.iter().map(|r| (r - mean).powi(2)).sum();
     if square == 0.0 {
@@ -56,7 +66,7 @@ pub fn rank_sums(values: &[f64], least: usize) -> Vec<f64> {
     }
     let mut left = 0.0;
     let mut sums = Vec::with_capacity(n + 1 - 2 * least);
-    for (k, rank) in (1..n).zip(&ranks) {
+    for (k, rank) in (1..n).zip(ranks) {
         left += rank - mean;
         if k >= least && k <= n - least {
             let variance = (k * (n - k)) as f64 * square / (n * (n - 1)) as f64;
@@ -72,10 +82,8 @@ pub fn best_split(values: &[f64], least: usize) -> Option<Split> {
         return None;
     }
     let n = values.len();
-    let sums = rank_sums(values, least);
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    let tied = sorted.windows(2).any(|pair| pair[0] == pair[1]);
+    let (ranks, tied) = ranks_and_ties(values);
+    let sums = rank_sums_of(&ranks, least);
     let mut best: Option<Split> = None;
     let mut extreme = 0.0f64;
     for (k, &z) in (least.max(1)..).zip(&sums) {

@@ -12,7 +12,9 @@ pub const LEAST: usize = 3;
 /// Points from which a series is judged.
 pub const ENOUGH: usize = 10;
 /// What a correlation is multiplied by before it is used: it is an estimate, and too small costs false alarms.
-const MARGIN: f64 = 1.2;
+pub(super) const MARGIN: f64 = 1.2;
+/// Values that a correlation is estimated from.
+const STRETCH: usize = 80;
 /// The difference of twice the log likelihood within which other places are as plausible as the best: a ratio of 20.
 const PLAUSIBLE: f64 = 6.0;
 /// Deviations beyond which a value says no more about the place of a step.
@@ -181,12 +183,20 @@ fn p_of(split: &Split, n: usize, rho: f64) -> f64 {
     selection(split.extreme / inflation(rho).sqrt(), n, LEAST)
 }
 
-/// The lag-1 correlation of what is left of a series without its three clearest steps, which need not be any: from 0 to 0.95.
+/// The lag-1 correlation of what is left of a series without its steps, which need not be any: from 0 to 0.95. It is the mean over
+/// stretches of about [`STRETCH`] values, so that a long series with many steps does not pass for one that wanders.
+pub fn correlation(values: &[f64]) -> f64 {
+    let count = (values.len() / STRETCH).max(1);
+    let end = |i: usize| i * values.len() / count;
+    let sum: f64 = (0..count).map(|i| of_stretch(&values[end(i)..end(i + 1)])).sum();
+    (MARGIN * sum / count as f64).clamp(0.0, 0.95)
+}
+
+/// The lag-1 correlation of a stretch without its three clearest steps, without bias.
 ///
 /// Two steps (there and back) would pass for correlation if only one were taken out, and a place that the other one blurs would
-/// leave a piece of it; so there is one cut, one on either side of it, and each is found again between its neighbours. Taking out
-/// means of m pieces makes the correlation of n values too small by about m (1 + 3ρ) / n (Kendall 1954, for one mean).
-pub fn correlation(values: &[f64]) -> f64 {
+/// leave a piece of it; so there is one cut, one on either side of it, and each is found again between its neighbours.
+fn of_stretch(values: &[f64]) -> f64 {
     let n = values.len();
     let mut cuts = Vec::new();
     if let Some(first) = best_split(values, LEAST) {
@@ -215,11 +225,11 @@ pub fn correlation(values: &[f64]) -> f64 {
     without_bias(lag_one(&ranks(&residuals)), cuts.len() + 1, n)
 }
 
-/// A lag-1 correlation of `n` values that `means` parameters were taken out of, set right and with its margin.
+/// A lag-1 correlation of `n` values that m means were taken out of, which makes it too small by about m (1 + 3ρ) / n (Kendall 1954, for
+/// one mean): set right.
 pub(super) fn without_bias(rho: f64, means: usize, n: usize) -> f64 {
     let share = means as f64 / n as f64;
-    let right = (rho + share) / (1.0 - 3.0 * share).max(0.25);
-    (MARGIN * right).clamp(0.0, 0.95)
+    (rho + share) / (1.0 - 3.0 * share).max(0.25)
 }
 
 /// The lag-1 correlation of values; 0 where all are equal.
@@ -308,6 +318,17 @@ mod tests {
             }
         }
         assert!(hits >= 258 && told * 10 >= hits * 9, "{hits} of 300, {told} told");
+    }
+
+    #[test]
+    fn many_steps_of_a_long_series_do_not_pass_for_wandering() {
+        let mut x = noise(1000, 0.01, 0.0, 3);
+        x.iter_mut().enumerate().for_each(|(i, v)| *v += 0.03 * (i / 150 % 2) as f64);
+        let places: Vec<usize> = found(&x, 1e-6).iter().map(|step| step.at).collect();
+        assert!(
+            places.len() == 6 && places.iter().all(|at| at % 150 <= 2 || at % 150 >= 148),
+            "{places:?}"
+        );
     }
 
     #[test]

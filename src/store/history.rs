@@ -4,10 +4,11 @@
 //! branches is keeping both their files, and a file that lost a line no longer fits its name. A file appears whole or not at
 //! all (written elsewhere in the folder, then renamed). What a column means stands in `results/README.md`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use csv::StringRecord;
 use jiff::Timestamp;
@@ -97,9 +98,13 @@ pub fn append(folder: &Path, entries: &[Entry]) -> Result<Appended> {
     let Some(first) = entries.first() else {
         return Err(Error::Usage("there is nothing to append to the history".into()));
     };
-    let mut seen = HashMap::new();
+    let mut seen = HashSet::new();
     let mut text = table::header(&ENTRIES);
     for entry in entries {
+        let of_run = |e: &Entry| (e.time, Arc::clone(&e.commit), Arc::clone(&e.source));
+        if of_run(entry) != of_run(first) {
+            return Err(Error::Usage("an append is of one run; append each run by itself".into()));
+        }
         let fail = |unfit: Unfit| {
             Error::Usage(format!(
                 "{} cannot be kept: {}: {}",
@@ -107,7 +112,7 @@ pub fn append(folder: &Path, entries: &[Entry]) -> Result<Appended> {
             ))
         };
         check(entry).map_err(fail)?;
-        if seen.insert(identity(entry), ()).is_some() {
+        if !seen.insert(&*entry.key) {
             return Err(Error::Usage(format!(
                 "{} stands twice in one append; give each benchmark a name of its own",
                 entry.key
@@ -203,36 +208,78 @@ pub fn read(folder: &Path) -> Result<History> {
     }
     paths.sort();
     let mut history = History::default();
-    let mut seen: HashMap<Identity, (usize, u64)> = HashMap::new();
-    for (number, path) in paths.iter().enumerate() {
+    let mut texts = Texts::default();
+    let mut runs: HashMap<Run, Vec<Rows>> = HashMap::new();
+    for path in &paths {
         let text = fs::read(path).map_err(Error::io("read", path))?;
         if path.to_string_lossy().ends_with(BLESSING_END) {
             history.blessings.extend(read_blessings(path, &text)?);
-        } else {
-            for (line, entry) in read_entries(path, &text)? {
-                if let Some(&(other, first)) = seen.get(&identity(&entry)) {
+            check_name(path, &text)?;
+            continue;
+        }
+        let (entries, lines) = read_entries(path, &text, &mut texts)?;
+        let run = (entries[0].time, Arc::clone(&entries[0].commit), Arc::clone(&entries[0].source));
+        let others = runs.entry(run).or_default();
+        for other in others.iter() {
+            let before = &history.entries[other.from..other.from + other.lines.len()];
+            let first: HashMap<&Key, u64> =
+                before.iter().map(|entry| &*entry.key).zip(other.lines.iter().copied()).collect();
+            for (entry, line) in entries.iter().zip(&lines) {
+                if let Some(first) = first.get(&*entry.key) {
                     let reason = format!(
                         "{} of this run stands in {}, line {first}, already; remove one of them",
                         entry.key,
-                        paths[other].display()
+                        other.path.display()
                     );
-                    return Err(Error::format(path, Some(line), reason));
+                    return Err(Error::format(path, Some(*line), reason));
                 }
-                seen.insert(identity(&entry), (number, line));
-                history.entries.push(entry);
             }
         }
+        others.push(Rows { path: path.clone(), from: history.entries.len(), lines });
+        history.entries.extend(entries);
         check_name(path, &text)?;
     }
     history.blessings.sort_by_key(|blessing| blessing.time);
     Ok(history)
 }
 
-/// What a history holds once: a number of one run.
-type Identity = (Timestamp, String, Key, String);
+/// What the rows of a file share: a number of a run stands in a history once.
+type Run = (Timestamp, Arc<str>, Arc<str>);
 
-fn identity(entry: &Entry) -> Identity {
-    (entry.time, entry.commit.clone(), entry.key.clone(), entry.source.clone())
+/// Where the rows of a file are.
+struct Rows {
+    path: PathBuf,
+    /// The first of them among all.
+    from: usize,
+    /// The line of each.
+    lines: Vec<u64>,
+}
+
+/// Texts and keys that were met before, so that a million rows fit into memory.
+#[derive(Default)]
+struct Texts {
+    texts: HashSet<Arc<str>>,
+    keys: HashSet<Arc<Key>>,
+}
+
+impl Texts {
+    fn text(&mut self, text: String) -> Arc<str> {
+        if let Some(known) = self.texts.get(text.as_str()) {
+            return Arc::clone(known);
+        }
+        let new: Arc<str> = text.into();
+        self.texts.insert(Arc::clone(&new));
+        new
+    }
+
+    fn key(&mut self, key: Key) -> Arc<Key> {
+        if let Some(known) = self.keys.get(&key) {
+            return Arc::clone(known);
+        }
+        let new = Arc::new(key);
+        self.keys.insert(Arc::clone(&new));
+        new
+    }
 }
 
 /// A file's name ends in the hash of its text.
@@ -261,28 +308,37 @@ fn whole(path: &Path, text: &[u8]) -> Result<()> {
     Err(Error::format(path, Some(last), reason))
 }
 
-fn read_entries(path: &Path, text: &[u8]) -> Result<Vec<(u64, Entry)>> {
+/// The rows of a file, at least one, and the line of each.
+fn read_entries(path: &Path, text: &[u8], texts: &mut Texts) -> Result<(Vec<Entry>, Vec<u64>)> {
     whole(path, text)?;
-    let mut entries = Vec::new();
-    let mut lines: BTreeMap<(Key, String), u64> = BTreeMap::new();
+    let (mut entries, mut lines): (Vec<Entry>, Vec<u64>) = (Vec::new(), Vec::new());
+    let mut seen: HashMap<Arc<Key>, u64> = HashMap::new();
     table::read(path, text, &ENTRIES, |place, cells| {
         let at = |unfit: Unfit| unfit.at(path, place.line);
         known_schema(path, place.line, cells)?;
         let row: EntryRow = table::typed(path, place.line, cells, &ENTRIES)?;
-        let entry = entry(row).map_err(at)?;
+        let entry = entry(row, texts).map_err(at)?;
         check(&entry).map_err(at)?;
-        let key = (entry.key.clone(), entry.commit.clone());
-        if let Some(first) = lines.insert(key, place.line) {
+        if let Some(first) = entries.first() {
+            let same = (entry.time, &entry.commit, &entry.source)
+                == (first.time, &first.commit, &first.source);
+            if !same {
+                let reason = format!("of another run than line {}; a file is one run", lines[0]);
+                return Err(at(Unfit::new("time", reason)));
+            }
+        }
+        if let Some(first) = seen.insert(Arc::clone(&entry.key), place.line) {
             let reason = format!("{} stands on line {first} already", entry.key);
             return Err(at(Unfit::new("kernel", reason)));
         }
-        entries.push((place.line, entry));
+        entries.push(entry);
+        lines.push(place.line);
         Ok(())
     })?;
     if entries.is_empty() {
         return Err(Error::format(path, Some(1), "no rows; remove the file"));
     }
-    Ok(entries)
+    Ok((entries, lines))
 }
 
 fn read_blessings(path: &Path, text: &[u8]) -> Result<Vec<Blessing>> {
@@ -368,22 +424,24 @@ fn row(entry: &Entry) -> EntryRow {
     }
 }
 
-fn entry(row: EntryRow) -> Result<Entry, Unfit> {
+fn entry(row: EntryRow, texts: &mut Texts) -> Result<Entry, Unfit> {
+    let key = key(&row.kernel, &row.case_key, &row.metric, &row.fingerprint)?;
+    let mut shared = |column, cell: &str| Ok(texts.text(table::unescape(column, cell)?));
     Ok(Entry {
         time: time("time", &row.time)?,
-        commit: table::unescape("commit", &row.commit)?,
+        commit: shared("commit", &row.commit)?,
         commit_time: match row.commit_time.as_str() {
             "" => None,
             cell => Some(time("commit_time", cell)?),
         },
-        key: key(&row.kernel, &row.case_key, &row.metric, &row.fingerprint)?,
-        unit: table::unescape("unit", &row.unit)?,
+        unit: shared("unit", &row.unit)?,
         value: row.value,
         processes: row.processes,
-        reference: table::unescape("reference", &row.reference)?,
+        reference: shared("reference", &row.reference)?,
         reference_value: row.reference_value,
         canary: row.canary,
-        source: table::unescape("source", &row.source)?,
+        source: shared("source", &row.source)?,
+        key: texts.key(key),
     })
 }
 
@@ -391,7 +449,7 @@ fn entry(row: EntryRow) -> Result<Entry, Unfit> {
 fn check(entry: &Entry) -> Result<(), Unfit> {
     let fail = |column, reason: String| Err(Unfit::new(column, reason));
     let key = &entry.key;
-    let texts = [
+    let texts: [(&str, &str); 6] = [
         ("commit", &entry.commit),
         ("unit", &entry.unit),
         ("source", &entry.source),
@@ -403,7 +461,7 @@ fn check(entry: &Entry) -> Result<(), Unfit> {
         return fail(column, "empty; every row has one".into());
     }
     let usable =
-        |value: f64| value.is_finite() && (value > 0.0 || (entry.unit == COUNT && value == 0.0));
+        |value: f64| value.is_finite() && (value > 0.0 || (&*entry.unit == COUNT && value == 0.0));
     if !usable(entry.value) {
         return fail("value", format!("{} is no {} of anything", entry.value, entry.key.metric));
     }
@@ -417,7 +475,7 @@ fn check(entry: &Entry) -> Result<(), Unfit> {
         None if !entry.reference.is_empty() => {
             fail("reference_value", "empty, though there is a reference".into())
         }
-        _ if entry.canary && entry.unit != NANOS => {
+        _ if entry.canary && &*entry.unit != NANOS => {
             fail("canary", format!("true, though a canary is a time in {NANOS}"))
         }
         _ => Ok(()),

@@ -19,7 +19,8 @@ fn entry(kernel: &str, value: f64) -> Entry {
             case: "matmul/nn/m64".into(),
             metric: "time".into(),
             fingerprint: "cafe".into(),
-        },
+        }
+        .into(),
         unit: NANOS.into(),
         value,
         processes: Some(3),
@@ -112,7 +113,7 @@ fn what_makes_no_sense_is_not_written() {
     refused(&[entry("a", f64::INFINITY)], "value: inf");
     refused(&[entry(" ", 1.0)], "kernel: empty");
     refused(&[entry("a", 1.0), entry("a", 2.0)], "stands twice");
-    refused(&[Entry { reference: String::new(), ..entry("a", 1.0) }], "reference: empty");
+    refused(&[Entry { reference: "".into(), ..entry("a", 1.0) }], "reference: empty");
     refused(&[Entry { reference_value: None, ..entry("a", 1.0) }], "reference_value: empty");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
@@ -132,16 +133,16 @@ prop_compose! {
         let at = |seconds| Timestamp::from_second(seconds).unwrap();
         Entry {
             time: at(seconds),
-            commit,
+            commit: commit.into(),
             commit_time: made.map(at),
-            key: Key { kernel, case, metric, fingerprint },
+            key: Key { kernel, case, metric, fingerprint }.into(),
             unit: if kind == 0 { COUNT.into() } else { NANOS.into() },
             value,
             processes: reference.map(|_| 3),
-            reference: if reference.is_some() { name } else { String::new() },
+            reference: if reference.is_some() { name.into() } else { "".into() },
             reference_value: reference,
             canary: kind == 2,
-            source,
+            source: source.into(),
         }
     }
 }
@@ -160,7 +161,7 @@ proptest! {
     fn any_blessing_reads_back_as_it_was(reason in some_text(), entry in any_entry()) {
         let dir = tempfile::tempdir().unwrap();
         let Entry { time, key, commit, .. } = entry;
-        let blessing = Blessing { time, key, commit, reason };
+        let blessing = Blessing { time, key: (*key).clone(), commit: commit.to_string(), reason };
         bless(dir.path(), std::slice::from_ref(&blessing)).unwrap();
         prop_assert_eq!(read(dir.path()).unwrap().blessings, vec![blessing]);
     }
@@ -173,7 +174,8 @@ proptest! {
         prop_assume!(text[at] != byte && byte != b'\r');
         text[at] = byte;
         fs::write(&path, text).unwrap();
-        prop_assert!(error(dir.path()).contains(&format!("{}", path.display())));
+        let names_it = error(dir.path()).contains(&path.display().to_string());
+        prop_assert!(names_it);
     }
 
     #[test]

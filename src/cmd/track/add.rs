@@ -169,7 +169,7 @@ fn entries(
     })?;
     let entry = |record: &Record, metric: &str, unit: &str, value: f64| Entry {
         time,
-        commit: commit.clone(),
+        commit: commit.as_str().into(),
         commit_time,
         key: Key {
             kernel: record.kernel.clone(),
@@ -180,14 +180,15 @@ fn entries(
                 "sim" => SIMULATOR.to_owned(),
                 device => format!("{fingerprint}-{device}"),
             },
-        },
-        unit: unit.to_owned(),
+        }
+        .into(),
+        unit: unit.into(),
         value,
         processes: None,
-        reference: String::new(),
+        reference: "".into(),
         reference_value: None,
         canary: false,
-        source: "scalemark".to_owned(),
+        source: "scalemark".into(),
     };
     let times = times(&run)?;
     let mut entries = Vec::new();
@@ -197,7 +198,7 @@ fn entries(
             let beside = reference.and_then(|r| Some((r.name.clone(), *r.times.get(&job)?)));
             entries.push(Entry {
                 processes: Some(processes),
-                reference: beside.as_ref().map_or(String::new(), |(name, _)| name.clone()),
+                reference: beside.as_ref().map_or("", |(name, _)| name).into(),
                 reference_value: beside.map(|(_, value)| value),
                 canary: canaries.iter().any(|canary| canary.matches(&record.kernel)),
                 ..entry(record, TIME, NANOS, value)

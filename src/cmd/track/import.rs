@@ -95,7 +95,7 @@ pub fn run(args: &Import) -> anyhow::Result<ExitCode> {
             };
             Entry {
                 time,
-                commit: commit.clone(),
+                commit: commit.as_str().into(),
                 commit_time,
                 canary: canaries.iter().any(|canary| canary.matches(&timed.name)),
                 key: Key {
@@ -103,13 +103,14 @@ pub fn run(args: &Import) -> anyhow::Result<ExitCode> {
                     case: timed.case,
                     metric: TIME.to_owned(),
                     fingerprint: machine,
-                },
-                unit: NANOS.to_owned(),
+                }
+                .into(),
+                unit: NANOS.into(),
                 value: timed.nanos,
                 processes: None,
-                reference: name.unwrap_or_default(),
+                reference: name.unwrap_or_default().into(),
                 reference_value,
-                source: args.format.name().to_owned(),
+                source: args.format.name().into(),
             }
         })
         .collect();
