@@ -14,7 +14,7 @@
 //!   → report                               report.md, charts, terminal table
 //! ```
 //!
-//! Dependencies run one way: `units ← ops ← device ← kernels ← measure, check ← record ← store ← gate, report ← cmd`.
+//! Dependencies run one way: `units ← ops ← device ← kernels ← measure, check ← record ← store ← gate, history, report ← cmd`.
 
 pub mod campaign;
 pub mod check;
@@ -22,6 +22,7 @@ pub mod cmd;
 pub mod device;
 pub mod error;
 pub mod gate;
+pub mod history;
 pub mod kernels;
 pub mod measure;
 pub mod models;

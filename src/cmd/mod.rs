@@ -5,6 +5,7 @@ pub mod conform;
 pub mod effort;
 pub mod external;
 pub mod gate;
+pub mod git;
 pub mod interrupt;
 pub mod kernels;
 pub mod list;
@@ -18,6 +19,7 @@ pub mod run;
 pub mod run_sim;
 pub mod sim;
 pub mod simulate;
+pub mod track;
 pub mod verify;
 pub mod worker;
 
@@ -71,7 +73,9 @@ enum Command {
     Report(report::Args),
     /// Say whether a build is slower than another, with an error rate that is proved
     Gate(gate::Args),
-    /// Show how often the gate errs, and what it finds
+    /// Keep a history of runs, and find the commit that made a kernel slower
+    Track(track::Args),
+    /// Show how often gate and history err, and what they find
     Prove(prove::Args),
     /// Print completions for a shell
     Completions(completions::Args),
@@ -97,6 +101,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Command::Machine(args) => peaks::run(args),
         Command::Report(args) => report::run(args),
         Command::Gate(args) => gate::run(args),
+        Command::Track(args) => track::run(args),
         Command::Prove(args) => prove::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Worker(args) => worker::run(args),

@@ -1,5 +1,6 @@
 //! Numbers without noise: the simulator's counters, compile resources, bytes allocated.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::report::Finding;
@@ -31,19 +32,26 @@ pub fn compare(base: &Table, head: &Table) -> Vec<Finding> {
     let changed = |(key, &before): (&(String, String, String), &f64)| {
         let &after = head.get(key)?;
         let (kernel, case, name) = key;
-        let less = better_is_less(name)?;
-        let counted_singly = name.ends_with("registers");
-        let allowed = if counted_singly { 0.0 } else { GROWTH * before.abs() };
-        let beyond = (after - before).abs() > allowed;
+        let change = change(name, before, after)?;
         let ratio = Ratio(if before == 0.0 { f64::MAX } else { after / before });
-        let verdict = match (after > before) == less {
-            true => Verdict::Slower(ratio),
-            false => Verdict::Faster(ratio),
+        let verdict = match change {
+            Ordering::Greater => Verdict::Slower(ratio),
+            _ => Verdict::Faster(ratio),
         };
         let finding = Finding::new(kernel, case, name, verdict);
-        beyond.then_some(Finding { values: Some((before, after)), ..finding })
+        Some(Finding { values: Some((before, after)), ..finding })
     };
     base.iter().filter_map(changed).collect()
+}
+
+/// Whether the counter `name` became worse (`Greater`) or better (`Less`): by one register, or by 0.1 % of anything else. `None` if it
+/// did neither, or says nothing of a kernel's cost.
+pub fn change(name: &str, before: f64, after: f64) -> Option<Ordering> {
+    let less = better_is_less(name)?;
+    let counted_singly = name.ends_with("registers");
+    let allowed = if counted_singly { 0.0 } else { GROWTH * before.abs() };
+    let worse = if (after > before) == less { Ordering::Greater } else { Ordering::Less };
+    ((after - before).abs() > allowed).then_some(worse)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What to measure: from options, suites, models and case lists to cases.
 
+pub mod case_key;
 pub mod case_list;
 pub mod estimate;
 pub mod select;

@@ -9,6 +9,7 @@
 
 mod counters;
 mod folder;
+pub mod history;
 mod records;
 mod resume;
 mod row;

@@ -5,6 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
+use crate::cmd::git::git;
+
 /// The repository that the current folder is in.
 fn root() -> anyhow::Result<PathBuf> {
     let root = git(Path::new("."), &["rev-parse", "--show-toplevel"])
@@ -59,7 +61,7 @@ pub fn of_working_tree() -> anyhow::Result<PathBuf> {
 }
 
 fn build(tree: &Path, target: &Path) -> anyhow::Result<PathBuf> {
-    super::super::note(&format!("building {}", tree.display()));
+    crate::cmd::note(&format!("building {}", tree.display()));
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--release", "--locked", "--bin", "scalemark", "--target-dir"])
         .arg(target)
@@ -74,14 +76,4 @@ fn build(tree: &Path, target: &Path) -> anyhow::Result<PathBuf> {
 
 fn program_name() -> String {
     format!("scalemark{}", std::env::consts::EXE_SUFFIX)
-}
-
-/// The trimmed output of a git command.
-fn git(folder: &Path, args: &[&str]) -> anyhow::Result<String> {
-    let out = Command::new("git").arg("-C").arg(folder).args(args).output();
-    let out = out.context("failed to start git")?;
-    if !out.status.success() {
-        bail!("git {}: {}", args.join(" "), String::from_utf8_lossy(&out.stderr).trim());
-    }
-    Ok(String::from_utf8_lossy(&out.stdout).trim().to_owned())
 }

@@ -62,14 +62,18 @@ pub fn compare(base: &Path, head: &Path, rule: &Rule) -> anyhow::Result<Report> 
     Ok(empty(rule, side(base, here), side(head, there), false, findings))
 }
 
-type Key = (String, String);
+/// Kernel and case.
+pub type Key = (String, String);
 
 fn key(record: &Record) -> Key {
     (record.kernel.clone(), record.case.key())
 }
 
 /// The logarithm of the level of each process, for every measured kernel.
-fn levels(run: &Run) -> anyhow::Result<BTreeMap<Key, Vec<f64>>> {
+///
+/// # Errors
+/// When the samples cannot be read.
+pub fn levels(run: &Run) -> anyhow::Result<BTreeMap<Key, Vec<f64>>> {
     let measured: BTreeMap<u64, &Record> =
         run.records.iter().filter(|r| r.timing().is_some()).map(|r| (r.record_id, r)).collect();
     if measured.is_empty() {

@@ -49,7 +49,10 @@ pub fn compare(args: &Pair, rule: &Rule) -> anyhow::Result<Report> {
     sides[1].version = version;
 
     let mut findings = Vec::new();
-    let mut jobs = jobs(&args.selection)?;
+    let mut jobs = match &args.jobs {
+        Some(jobs) => jobs.clone(),
+        None => jobs(&args.selection)?,
+    };
     let wanted: Vec<String> = jobs.iter().map(|job| job.kernel.clone()).collect();
     jobs.retain(|job| {
         let (base, head) = (has_base.contains(&job.kernel), has_head.contains(&job.kernel));
@@ -64,7 +67,8 @@ pub fn compare(args: &Pair, rule: &Rule) -> anyhow::Result<Report> {
         false
     });
     // What this build does not know it has no cases for either.
-    let asked = |kernel: &&String| args.selection.kernel.is_empty() && !wanted.contains(kernel);
+    let all = args.selection.kernel.is_empty() && args.jobs.is_none();
+    let asked = |kernel: &&String| all && !wanted.contains(kernel);
     for kernel in has_base.iter().filter(asked).filter(|kernel| !has_head.contains(kernel)) {
         let finding = Finding::new(kernel, "", TIME, Verdict::OnlyInBase);
         findings.push(Finding { reason: "the head has no such kernel".into(), ..finding });

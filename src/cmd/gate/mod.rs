@@ -1,7 +1,7 @@
 //! `scalemark gate`: is a build slower than another?
 
-mod build;
-mod folders;
+pub(super) mod build;
+pub(super) mod folders;
 mod foreign;
 mod measure;
 mod under_way;
@@ -16,6 +16,7 @@ use jiff::tz::TimeZone;
 use super::interrupt;
 use crate::gate::config::Config;
 use crate::gate::report::{Report, SCHEMA, Side};
+use crate::gate::workers::Job;
 use crate::gate::{Finding, Rule, render};
 use crate::plan::select::Selection;
 
@@ -63,6 +64,9 @@ struct Pair {
     base_ref: Option<String>,
     #[command(flatten)]
     selection: Selection,
+    /// What is compared, where it is not for options to say
+    #[arg(skip)]
+    jobs: Option<Vec<Job>>,
     /// Most pairs of processes [default: scalemark.toml's, or 32]
     #[arg(long, value_name = "N")]
     max_pairs: Option<usize>,
@@ -129,6 +133,41 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         return Ok(interrupt::exit_code());
     }
     Ok(ExitCode::from(report.exit_code()))
+}
+
+/// Compares two builds on `jobs`, in at most `pairs` pairs of processes; nothing is written but the folder of every gate.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn between(
+    base: PathBuf,
+    head: PathBuf,
+    jobs: Vec<Job>,
+    config: &Config,
+    pairs: Option<usize>,
+) -> anyhow::Result<Report> {
+    let rule = Rule::new(config.slower, config.same, pairs.unwrap_or(config.max_pairs))?;
+    let pair = Pair {
+        base: Some(base),
+        head: Some(head),
+        command: false,
+        criterion: false,
+        base_ref: None,
+        selection: Selection::default(),
+        jobs: Some(jobs),
+        max_pairs: pairs,
+        budget: None,
+        seed: None,
+        counters: false,
+        config: None,
+        out: None,
+        json: None,
+        markdown: None,
+        junit: None,
+        sarif: None,
+        github: false,
+    };
+    measure::compare(&pair, &rule)
 }
 
 fn empty(rule: &Rule, base: Side, head: Side, paired: bool, findings: Vec<Finding>) -> Report {

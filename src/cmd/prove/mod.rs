@@ -1,5 +1,6 @@
-//! `scalemark prove`: how often the gate errs, and what it finds.
+//! `scalemark prove`: how often gate and history err, and what they find.
 
+mod history;
 mod machine;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use crate::report::draw;
 #[command(after_help = "Examples:
   scalemark prove simulate                  10 000 gates for each of five kinds of noise, and the power
   scalemark prove simulate --series 500     a smaller one
+  scalemark prove history                   10 000 histories without a change for each kind of noise, and the power
   scalemark prove machine                   3000 decisions on this machine, idle and under load: hours
   scalemark prove machine --decisions 40 --load 0 -- -m 64..256
 
@@ -30,6 +32,8 @@ pub struct Args {
 enum What {
     /// Put whole gates through simulated machines whose noise is known
     Simulate(Simulate),
+    /// Put histories through simulated machines whose noise is known
+    History(history::History),
     /// Put a build and its copy through gates on this machine, idle and under load
     Machine(machine::Machine),
 }
@@ -58,6 +62,7 @@ struct Simulate {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.what {
         What::Simulate(args) => simulate(&args),
+        What::History(args) => history::run(&args),
         What::Machine(args) => machine::run(&args),
     }
 }

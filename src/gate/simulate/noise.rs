@@ -92,7 +92,8 @@ impl Machine {
         })
     }
 
-    fn process(&mut self) -> Vec<f64> {
+    /// The levels of all kernels in the next process.
+    pub fn process(&mut self) -> Vec<f64> {
         self.process += 1;
         let random = &mut self.random;
         self.load = 0.9 * self.load + 0.015 * (1.0f64 - 0.81).sqrt() * random.normal();
