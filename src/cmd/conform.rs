@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::Context as _;
 use ptxsim::conformance::{Block, Difference, ENTRY, blocks};
 
-use crate::device::cuda::{Gpu, Shape};
+use crate::device::DriverName;
+use crate::device::cuda::driver::{Context, Image, Shape};
+use crate::device::cuda::driver_of;
+use crate::device::cuda::owned::{Buffer, Module};
 use crate::error::{Error, Result};
 
 /// Options of `conform`.
@@ -45,14 +49,18 @@ impl Executor for Simulator {
     }
 }
 
-impl Executor for Gpu {
+/// A GPU.
+struct OnGpu(Arc<dyn Context>);
+
+impl Executor for OnGpu {
     fn execute(&mut self, block: &Block, ptx: &str) -> Result<Vec<u8>> {
-        let module = self.load(ptx)?;
-        let function = module.function(ENTRY)?;
-        let rows = self.upload(&block.memory)?;
-        let shape = Shape { grid: [1; 3], block: [block.threads, 1, 1], shared: 0 };
+        let module = Module::load(&self.0, &Image { cubin: &[], ptx })?;
+        let function = module.function(ENTRY, 0)?;
+        let rows = Buffer::of(&self.0, &block.memory)?;
+        let block_shape = [block.threads, 1, 1];
+        let shape = Shape { grid: [1; 3], block: block_shape, cluster: None, shared: 0 };
         // SAFETY: a block's kernel takes one address, of as many bytes as its memory has, and accesses nothing else.
-        unsafe { self.launch(&function, shape, &[&rows.address.to_le_bytes()]) }?;
+        unsafe { self.0.launch(function, &shape, &[&rows.address.0.to_le_bytes()]) }?;
         rows.download()
     }
 }
@@ -102,8 +110,9 @@ fn compare(
 /// # Errors
 /// Where a block does not run at all.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let mut gpu = match Gpu::open(args.gpu) {
-        Ok(gpu) => gpu,
+    let context = driver_of(DriverName::Cuda).and_then(|driver| driver.open(args.gpu));
+    let mut gpu = match context {
+        Ok(context) => OnGpu(context),
         Err(error) => {
             super::note(&format!("nothing to compare the simulator with: {error}"));
             return Ok(ExitCode::from(3));
@@ -120,8 +129,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             groups.join(", ")
         );
     }
-    let name = format!("{} (sm_{})", gpu.name, gpu.capability);
-    let capability = gpu.capability;
+    let attributes = gpu.0.attributes();
+    let name = format!("{} (sm_{})", attributes.name, attributes.capability);
+    let capability = attributes.capability;
     let (tallies, differences) = compare(&all, capability, &mut Simulator, &mut gpu)?;
     let mut out = String::new();
     for difference in differences.iter().take(args.show) {

@@ -231,7 +231,7 @@ impl SimPrepared<'_> {
 }
 
 /// Encodes a tensor map as `cuTensorMapEncodeTiled` would.
-fn map_of(map: &TensorMap, address: Pointer) -> ptxsim::Result<ptxsim::TensorMap> {
+pub fn map_of(map: &TensorMap, address: Pointer) -> ptxsim::Result<ptxsim::TensorMap> {
     ptxsim::TensorMap::encode(&Tiled {
         element: match map.dtype {
             MapType::U8 => ElementType::U8,

@@ -282,7 +282,7 @@ impl Rounds<'_> {
         let Job { kernel, case } = &self.jobs[job];
         let case_key = case.key();
         for (index, timed) in samples.iter().enumerate() {
-            let &Timed { wall_ns, cpu_ns, run_queue_ns, iterations, core_share } = timed;
+            let &Timed { wall_ns, cpu_ns, run_queue_ns, iterations, core_share, .. } = timed;
             let case_key = case_key.clone();
             (self.keep)(&Row {
                 round,
