@@ -309,6 +309,7 @@ mod tests {
             placement: Placement::SameChiplet,
         };
         let page = Page {
+            gpus: Vec::new(),
             machine: &machine,
             readings: &readings,
             placement,

@@ -205,6 +205,12 @@ pub fn resume(
 /// Says how times would repeat better; nothing is set.
 fn advise(gpus: &[Gpu]) {
     for gpu in gpus {
+        if let Some(reason) = &gpu.calibration.unmonitored {
+            super::note(&format!(
+                "{}: {reason}; samples say nothing of power, temperature and throttling",
+                gpu.device
+            ));
+        }
         let told = gpu.calibration.reading.throttle;
         if told.is_some_and(|throttle| !throttle.is_locked()) {
             super::note(&format!(

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use anyhow::bail;
 use serde::{Deserialize, Serialize};
 
 use super::effort::Effort;
@@ -11,6 +12,7 @@ use crate::campaign::probes_for;
 use crate::device::{Capabilities, DeviceName};
 use crate::kernels::{Kernel, Registry};
 use crate::measure::Goal;
+use crate::ops::Regime;
 use crate::plan::estimate::Estimator;
 use crate::plan::select::Selection;
 use crate::plan::suite::Suite;
@@ -67,6 +69,11 @@ impl Plan {
         let on_gpu = capabilities.gpu.is_some();
         let suite = order.selection.suite.unwrap_or_default();
         let asked = order.selection.cases(if on_gpu { 1 } else { capabilities.threads })?;
+        if !on_gpu && asked.iter().any(|p| p.case.regime == Regime::Sustained) {
+            bail!(
+                "--regime sustained is of GPUs: their clocks fall under load; leave it out, or add --device cuda"
+            );
+        }
         let kernels = order.selection.kernels(&registry)?;
         let probes =
             if order.effort.no_peaks { Vec::new() } else { probes_for(&asked, capabilities) };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::attributes::Attributes;
-use super::driver::{Context, Room};
+use super::driver::{Context, Driver, Room};
 use super::nvml::Monitor;
 use super::prepared::GpuPrepared;
 use crate::device::cpu::detect_capabilities;
@@ -49,8 +49,15 @@ impl GpuDevice {
     /// One line, with the way out: no driver or one too old, no such GPU, no NVRTC or one too old for the GPU, or another
     /// process that holds its memory.
     pub fn open(driver: DriverName, ordinal: u32) -> Result<Self> {
-        let driver = super::driver_of(driver)?;
         let compiler = Compiler::find(None)?;
+        GpuDevice::on(&*super::driver_of(driver)?, ordinal, compiler)
+    }
+
+    /// Opens a GPU of a driver that is there.
+    ///
+    /// # Errors
+    /// As [`GpuDevice::open`].
+    pub fn on(driver: &dyn Driver, ordinal: u32, compiler: Compiler) -> Result<Self> {
         let context = driver.open(ordinal)?;
         let attributes = context.attributes();
         let architecture = attributes.architecture();

@@ -53,6 +53,9 @@ pub struct Calibration {
     pub sm_mhz: Option<f64>,
     /// What NVML told right after.
     pub reading: Reading,
+    /// Why nothing was told, where nobody tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unmonitored: Option<String>,
     /// What is off, each in a sentence; nothing where times can be trusted.
     pub unfit: Vec<String>,
 }
@@ -103,6 +106,7 @@ pub(super) fn calibrate(device: &GpuDevice, watch: &Stopwatch) -> Result<Calibra
         memory_free,
         sm_mhz,
         reading: device.monitor.as_ref().map(|monitor| monitor.read()).unwrap_or_default(),
+        unmonitored: device.monitor.as_ref().err().cloned(),
         unfit: Vec::new(),
     };
     found.unfit = found.judge();
@@ -117,6 +121,22 @@ fn copied(device: &GpuDevice) -> Result<Bytes> {
 }
 
 impl Calibration {
+    /// One line on it.
+    pub fn line(&self) -> String {
+        let promised = self.memory_rate.map_or(String::new(), |rate| {
+            format!(", {:.0} % of what memory promises", 100.0 * self.copy_rate.0 / rate.0)
+        });
+        let clock = self.sm_mhz.map_or(String::new(), |mhz| format!("; {mhz:.0} MHz"));
+        format!(
+            "an empty kernel takes {} cold and {} warm, a kernel of {} takes {}, a copy reads and writes {}{promised}{clock}",
+            Nanos(self.empty_cold.median_ns),
+            Nanos(self.empty_warm.median_ns),
+            Nanos(self.spin_asked_ns),
+            Nanos(self.spin.median_ns),
+            self.copy_rate
+        )
+    }
+
     /// What is off.
     fn judge(&self) -> Vec<String> {
         /// Events resolve half a microsecond on older GPUs.
@@ -190,6 +210,7 @@ mod tests {
             memory_free: Bytes(140 << 30),
             sm_mhz: Some(1980.0),
             reading: Reading::default(),
+            unmonitored: None,
             unfit: Vec::new(),
         }
     }

@@ -199,3 +199,6 @@ impl<'d> Bench<'d> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
