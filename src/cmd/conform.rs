@@ -7,10 +7,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use ptxsim::conformance::{Block, Difference, ENTRY, blocks};
 
-use crate::device::DriverName;
 use crate::device::cuda::driver::{Context, Image, Shape};
 use crate::device::cuda::driver_of;
 use crate::device::cuda::owned::{Buffer, Module};
+use crate::device::{DeviceName, Gpus};
 use crate::error::{Error, Result};
 
 /// Options of `conform`.
@@ -24,6 +24,9 @@ pub struct Args {
     /// The GPU, by its number
     #[arg(long, default_value_t = 0)]
     gpu: u32,
+    /// Its driver, by a device of it: cuda, or one of the fake driver, with which the simulator is compared with itself
+    #[arg(long, default_value = "cuda", value_name = "DEVICE")]
+    device: DeviceName,
     /// Only blocks whose group or text has this in it: convert, product, fma.rn
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -110,7 +113,10 @@ fn compare(
 /// # Errors
 /// Where a block does not run at all.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let context = driver_of(DriverName::Cuda).and_then(|driver| driver.open(args.gpu));
+    let DeviceName::Gpus(Gpus { driver, .. }) = args.device else {
+        anyhow::bail!("--device {}: a GPU is compared with the simulator; write cuda", args.device);
+    };
+    let context = driver_of(driver).and_then(|driver| driver.open(args.gpu));
     let mut gpu = match context {
         Ok(context) => OnGpu(context),
         Err(error) => {

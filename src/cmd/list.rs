@@ -127,7 +127,8 @@ impl Scope {
             _ => kernel.refuses(&self.capabilities, case),
         };
         let estimator = self.estimator.as_ref().filter(|_| refused.is_none());
-        let prediction = estimator.map(|estimator| match kernel.as_cuda() {
+        let simulated = kernel.as_cuda().filter(|_| matches!(self.device, DeviceName::Sim(_)));
+        let prediction = estimator.map(|estimator| match simulated {
             Some(row) => (1e9 * Pace::default().estimate(row, case), "simulated"),
             None => {
                 let prediction = estimator.predict(&id, case);

@@ -215,7 +215,7 @@ fn advise(gpus: &[Gpu]) {
         if told.is_some_and(|throttle| !throttle.is_locked()) {
             super::note(&format!(
                 "{}: its clocks are free to move; `nvidia-smi -i {} --lock-gpu-clocks=MHZ` (as root) makes times repeat better",
-                gpu.device, gpu.attributes.ordinal
+                gpu.device, gpu.attributes.bus
             ));
         }
     }

@@ -74,6 +74,9 @@ impl Plan {
                 "--regime sustained is of GPUs: their clocks fall under load; leave it out, or add --device cuda"
             );
         }
+        if on_gpu && asked.iter().any(|p| p.case.threads != 1) {
+            bail!("threads are of CPUs; leave them out with --device cuda");
+        }
         let kernels = order.selection.kernels(&registry)?;
         let probes =
             if order.effort.no_peaks { Vec::new() } else { probes_for(&asked, capabilities) };

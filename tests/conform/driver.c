@@ -51,8 +51,8 @@ int cuModuleGetFunction(handle *function, handle module, const char *name) { ret
 int cuModuleUnload(handle module) { return free(module), 0; }
 int cuMemAlloc_v2(uint64_t *address, size_t len) { return *address = (uint64_t)malloc(len), 0; }
 int cuMemFree_v2(uint64_t address) { return free((void *)address), 0; }
-int cuMemcpyHtoD_v2(uint64_t to, const void *from, size_t len) { return memcpy((void *)to, from, len), 0; }
-int cuMemcpyDtoH_v2(void *to, uint64_t from, size_t len) { return memcpy(to, (void *)from, len), 0; }
+int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t len, handle stream) { return memcpy((void *)to, from, len), stream != &cuStreamCreate; }
+int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t len, handle stream) { return memcpy(to, (void *)from, len), stream != &cuStreamCreate; }
 
 int cuLaunchKernelEx(const config *c, handle function, handle *arguments, handle *extra) {
     if (!function || c->x * c->y * c->z * c->by * c->bz != 1 || c->shared || c->stream != &cuStreamCreate || c->count || extra) return 1;

@@ -3,6 +3,7 @@
 
 mod faults;
 mod measuring;
+mod script;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

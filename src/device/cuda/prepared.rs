@@ -347,3 +347,6 @@ impl Prepared for GpuPrepared<'_> {
         Some(self.counters.clone())
     }
 }
+
+#[cfg(test)]
+mod tests;

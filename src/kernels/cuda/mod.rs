@@ -47,9 +47,9 @@ pub struct CudaKernel {
 }
 
 impl CudaKernel {
-    /// The source with the headers of this build.
+    /// The source with its headers: of this build, or of the folder that `SCALEMARK_KERNELS` names.
     pub fn source(&self) -> Source<'static> {
-        Source { name: self.file, text: self.text, headers: HEADERS }
+        sources::source_of(self)
     }
 
     /// FNV-1a of the kernel's file and every header that it may include: the same for every build, so that runs can be compared.

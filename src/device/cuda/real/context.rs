@@ -74,17 +74,21 @@ impl Context for CudaContext {
     }
 
     fn upload(&self, to: Address, bytes: &[u8]) -> Result<()> {
-        self.synchronize()?;
-        // SAFETY: the caller has allocated as many bytes, and the host's are as long as said.
-        let status = unsafe { sys::cuMemcpyHtoD_v2(to.0, bytes.as_ptr().cast(), bytes.len()) };
-        check(status, "copy to the GPU")
+        let (from, len) = (bytes.as_ptr().cast(), bytes.len());
+        // On the stream itself: the copy that waits is of another, and may end behind what this one does next.
+        let stream = self.stream();
+        // SAFETY: the caller has allocated as many bytes, and the host's are as long as said and outlive the wait.
+        let status = unsafe { sys::cuMemcpyHtoDAsync_v2(to.0, from, len, stream) };
+        check(status, "copy to the GPU")?;
+        self.synchronize()
     }
 
     fn download(&self, from: Address, bytes: &mut [u8]) -> Result<()> {
-        self.synchronize()?;
         let (to, len) = (bytes.as_mut_ptr().cast(), bytes.len());
-        // SAFETY: the caller has allocated as many bytes, and the host's are as long as said.
-        check(unsafe { sys::cuMemcpyDtoH_v2(to, from.0, len) }, "copy from the GPU")
+        let stream = self.stream();
+        // SAFETY: the caller has allocated as many bytes, and the host's are as long as said and outlive the wait.
+        check(unsafe { sys::cuMemcpyDtoHAsync_v2(to, from.0, len, stream) }, "copy from the GPU")?;
+        self.synchronize()
     }
 
     fn copy(&self, to: Address, from: Address, bytes: Bytes) -> Result<()> {
