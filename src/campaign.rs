@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use crate::check;
 use crate::device::Capabilities;
 use crate::error::Result;
-use crate::kernels::{Kernel, Registry};
+use crate::kernels::{CudaKernel, Kernel, Registry};
 use crate::measure::{Finding, Goal, Job, measure};
-use crate::ops::{Cache, Case, DType, Family, Precision, Probe, ProbeKind, Problem};
+use crate::ops::{Cache, Case, DType, Family, Pass, Precision, Probe, ProbeKind, Problem};
 use crate::plan::Planned;
 use crate::plan::estimate::{Basis, Estimator};
 use crate::record::{Counter, Outcome, Record, Sample};
@@ -63,19 +63,30 @@ impl Peaks {
     /// The bandwidth roof of a case: the fastest read, copy or triad; none for optimizers, which are measured beside a probe of
     /// their own pattern (see [`Campaign::measure`]), nor where the operands stay in the cache, to which a roof measured beyond
     /// it does not apply.
-    pub fn byte_rate(&self, case: &Case, last_level_cache: Bytes) -> Option<ByteRate> {
-        if !beyond_cache(case, last_level_cache) {
+    ///
+    /// On a GPU an update has that of streams, and products and attention have one only where the arithmetic roof of their dtype
+    /// is known as well: the nearer of the two cannot be told from one of them. A decode is bound by memory in any case.
+    pub fn byte_rate(&self, case: &Case, on: &Capabilities) -> Option<ByteRate> {
+        if !beyond_cache(case, on.last_level_cache) {
             return None;
         }
         let rate = |kind| self.bytes.get(&(kind, case.threads)).copied();
         match case.problem {
-            Problem::Matmul(_) | Problem::Attention(_) => {
+            Problem::Matmul(_) | Problem::Attention(_)
+                if on.gpu.is_some()
+                    && case.pass != Pass::Decode
+                    && self.flop_rate(case).is_none() =>
+            {
+                None
+            }
+            Problem::Update(_) if on.gpu.is_none() => None,
+            Problem::Matmul(_) | Problem::Attention(_) | Problem::Update(_) => {
                 [ProbeKind::Read, ProbeKind::Copy, ProbeKind::Triad]
                     .into_iter()
                     .filter_map(rate)
                     .max_by(|a, b| a.0.total_cmp(&b.0))
             }
-            Problem::Update(_) | Problem::Peak(_) => None,
+            Problem::Peak(_) => None,
         }
     }
 }
@@ -86,24 +97,28 @@ fn beyond_cache(case: &Case, last_level_cache: Bytes) -> bool {
 }
 
 /// The probes that give the roofs of `cases`, each once, ahead of them; updates have theirs beside them.
-pub fn probes_for(cases: &[Planned], last_level_cache: Bytes) -> Vec<Planned> {
+pub fn probes_for(cases: &[Planned], on: &Capabilities) -> Vec<Planned> {
+    let last_level_cache = on.last_level_cache;
     let mut probes = Vec::new();
     for case in cases.iter().map(|p| &p.case) {
         let fma = |dtype| match dtype {
+            // The probes of a GPU know f32 alone.
+            _ if on.gpu.is_some() => Precision::F32,
             DType::Bf16 => Precision::BF16_F32,
             DType::I8 => Precision::INT8,
             _ => Precision::F32,
         };
+        let streams = [ProbeKind::Read, ProbeKind::Copy, ProbeKind::Triad];
+        let stream = |kind| (Probe::beyond_cache(kind, last_level_cache), Precision::F32);
         let mut wanted = Vec::new();
         match case.problem {
             Problem::Matmul(_) | Problem::Attention(_) => {
-                wanted.push((Probe::arithmetic(case.threads), fma(case.precision.inputs)));
-                let streams = [ProbeKind::Read, ProbeKind::Copy, ProbeKind::Triad];
-                wanted.extend(
-                    streams
-                        .map(|kind| (Probe::beyond_cache(kind, last_level_cache), Precision::F32)),
-                );
+                // A GPU's multiprocessors do in some 0.1 ms what a thread of a CPU does in one.
+                let workers = on.gpu.map_or(case.threads, |gpu| gpu.multiprocessors as usize / 4);
+                wanted.push((Probe::arithmetic(workers), fma(case.precision.inputs)));
+                wanted.extend(streams.map(stream));
             }
+            Problem::Update(_) if on.gpu.is_some() => wanted.extend(streams.map(stream)),
             Problem::Update(_) | Problem::Peak(_) => {}
         }
         let threads = case.threads;
@@ -116,6 +131,8 @@ pub fn probes_for(cases: &[Planned], last_level_cache: Bytes) -> Vec<Planned> {
 
 /// A run under way.
 pub struct Campaign<'a> {
+    /// The device's name in records.
+    pub device: String,
     /// What the device can do.
     pub capabilities: &'a Capabilities,
     /// All kernels that there are.
@@ -188,14 +205,17 @@ impl Campaign<'_> {
         if ours > 0 {
             jobs.extend(self.pattern(&case));
         }
-        let placement =
-            if case.threads > 1 { (self.placement)() } else { Some("one-core".to_owned()) };
+        let placement = match case.threads {
+            _ if self.capabilities.gpu.is_some() => None,
+            1 => Some("one-core".to_owned()),
+            _ => (self.placement)(),
+        };
         let mut findings = self.measure_jobs(&case, &jobs, &goal)?;
         let roof = findings.split_off(ours).pop().zip(jobs.last()).and_then(|(finding, probe)| {
             let Some(Outcome::Measured(timing)) = finding.outcome else { return None };
             Some(probe.case.cost().bytes / timing.median)
         });
-        let roof = roof.or_else(|| self.peaks.byte_rate(&case, self.capabilities.last_level_cache));
+        let roof = roof.or_else(|| self.peaks.byte_rate(&case, self.capabilities));
         let mut findings = findings.into_iter();
         let mut entries = Vec::new();
         for (kernel, refused) in outcomes {
@@ -328,12 +348,13 @@ impl Campaign<'_> {
         let measured = matches!(outcome, Outcome::Measured(_));
         let record_id = self.next_record;
         self.next_record += 1;
+        let build = || format!("{}-{}", env!("CARGO_PKG_VERSION"), env!("SCALEMARK_GIT_COMMIT"));
         let mut record = Record {
             record_id,
             case,
             kernel: kernel.id().0,
             provider: kernel.provider().to_owned(),
-            device: "cpu".into(),
+            device: self.device.clone(),
             model: planned.models.join(";"),
             placement: placement.filter(|_| measured),
             outcome,
@@ -342,7 +363,7 @@ impl Campaign<'_> {
             peak_resident: finding.peak_resident,
             peak_flops: self.peaks.flop_rate(&case),
             peak_bytes: roof,
-            source_hash: format!("{}-{}", env!("CARGO_PKG_VERSION"), env!("SCALEMARK_GIT_COMMIT")),
+            source_hash: kernel.as_cuda().map_or_else(build, CudaKernel::source_hash),
         };
         let share = record.share_of_peak();
         if let (Outcome::Measured(timing), Some(share)) = (&mut record.outcome, share)
@@ -365,6 +386,10 @@ impl Campaign<'_> {
                 cpu_ns: s.cpu_ns,
                 run_queue_ns: s.run_queue_ns,
                 core_share: s.core_share,
+                sm_mhz: s.gpu.and_then(|gpu| gpu.sm_mhz),
+                power_mw: s.gpu.and_then(|gpu| gpu.power_mw),
+                temperature_c: s.gpu.and_then(|gpu| gpu.temperature_c),
+                throttle: s.gpu.and_then(|gpu| gpu.throttle),
                 iterations: s.iterations,
             })
         });

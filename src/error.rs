@@ -34,6 +34,12 @@ pub enum Error {
     /// The simulator found a mistake in a kernel.
     #[error("{0}")]
     Finding(String),
+    /// A kernel or a device declines, with its reason.
+    #[error("{0}")]
+    Refused(String),
+    /// A kernel broke its GPU's context: nothing of this process can use the GPU any more.
+    #[error("{0}")]
+    Lost(String),
     /// A worker process broke its protocol, crashed or hung.
     #[error("{0}")]
     Worker(String),

@@ -33,6 +33,7 @@ pub mod record;
 pub mod report;
 pub mod stats;
 pub mod store;
+pub mod throttle;
 pub mod units;
 pub mod worker;
 

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ops::Case;
+use crate::throttle::Throttle;
 use crate::units::{ByteRate, Bytes, FlopRate, Nanos};
 
 /// What came of it, with its reason.
@@ -130,7 +131,7 @@ pub struct Record {
     pub kernel: String,
     /// `own`, or a library's name.
     pub provider: String,
-    /// `cpu` or `sim`.
+    /// `cpu`, `sim`, or a GPU as `cuda:0`.
     pub device: String,
     /// The models that the case stands for, as `model:part` joined by `;`; empty for sizes given by hand or in a sweep.
     pub model: String,
@@ -213,6 +214,18 @@ pub struct Sample {
     /// `None` where it was not probed. Runs of schema version 1 lack it.
     #[serde(default)]
     pub core_share: Option<f64>,
+    /// Clock of a GPU's multiprocessors right behind the sample. Runs before schema version 3 lack this and what follows.
+    #[serde(default)]
+    pub sm_mhz: Option<f64>,
+    /// Power of the GPU.
+    #[serde(default)]
+    pub power_mw: Option<u64>,
+    /// Temperature of the GPU.
+    #[serde(default)]
+    pub temperature_c: Option<u32>,
+    /// What held the GPU's clock down.
+    #[serde(default)]
+    pub throttle: Option<Throttle>,
 }
 
 /// A named number that belongs to a record: a row of `counters.csv`.

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use anyhow::Context;
-use ptxsim::conformance::{Block, Difference, ENTRY, Map, blocks};
+use anyhow::Context as _;
+use ptxsim::conformance::{Block, Difference, ENTRY, blocks};
 
-use crate::device::cuda::{Gpu, Shape};
+use crate::device::cuda::driver::{Context, Image, Shape};
+use crate::device::cuda::driver_of;
+use crate::device::cuda::owned::{Buffer, Module};
+use crate::device::{DeviceName, Gpus};
 use crate::error::{Error, Result};
 
 /// Options of `conform`.
@@ -20,6 +24,9 @@ pub struct Args {
     /// The GPU, by its number
     #[arg(long, default_value_t = 0)]
     gpu: u32,
+    /// Its driver, by a device of it: cuda, or one of the fake driver, with which the simulator is compared with itself
+    #[arg(long, default_value = "cuda", value_name = "DEVICE")]
+    device: DeviceName,
     /// Only blocks whose group or text has this in it: convert, product, fma.rn
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -28,58 +35,44 @@ pub struct Args {
     show: usize,
 }
 
-/// What came of a block's kernel.
-enum Ran {
-    /// What its buffer holds afterwards.
-    Memory(Vec<u8>),
-    /// Nothing: why it was not launched.
-    Unable(&'static str),
-}
-
 /// Who executes blocks.
 trait Executor {
-    /// Runs a block's kernel over its memory.
-    fn execute(&mut self, block: &Block, ptx: &str) -> Result<Ran>;
+    /// Runs a block's kernel over its memory; what is there afterwards.
+    fn execute(&mut self, block: &Block, ptx: &str) -> Result<Vec<u8>>;
 }
 
 /// The simulator.
 struct Simulator;
 
 impl Executor for Simulator {
-    fn execute(&mut self, block: &Block, ptx: &str) -> Result<Ran> {
+    fn execute(&mut self, block: &Block, ptx: &str) -> Result<Vec<u8>> {
         let simulated = block.simulate(ptx);
         let (memory, _) = simulated.map_err(|e| Error::Worker(format!("the simulator: {e}")))?;
-        Ok(Ran::Memory(memory))
+        Ok(memory)
     }
 }
 
-impl Executor for Gpu {
-    fn execute(&mut self, block: &Block, ptx: &str) -> Result<Ran> {
-        let rows = self.upload(&block.memory)?;
-        let mut arguments = vec![rows.address.to_le_bytes().to_vec()];
+/// A GPU.
+struct OnGpu(Arc<dyn Context>);
+
+impl Executor for OnGpu {
+    fn execute(&mut self, block: &Block, ptx: &str) -> Result<Vec<u8>> {
+        let module = Module::load(&self.0, &Image { cubin: &[], ptx })?;
+        let function = module.function(ENTRY, 0)?;
+        let rows = Buffer::of(&self.0, &block.memory)?;
+        let mut arguments = vec![rows.address.0.to_le_bytes().to_vec()];
         for map in &block.maps {
-            match tensor_map(self, map, rows.address)? {
-                Some(image) => arguments.push(image.to_vec()),
-                None => return Ok(Ran::Unable(NO_MAPS)),
-            }
+            arguments.push(self.0.tensor_map(map, rows.address)?.to_vec());
         }
-        let module = self.load(ptx)?;
-        let function = module.function(ENTRY)?;
-        let shape = Shape { grid: [block.grid, 1, 1], block: [block.threads, 1, 1], shared: 0 };
         let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
+        let (grid, threads) = ([block.grid, 1, 1], [block.threads, 1, 1]);
+        let cluster = (block.cluster != 1).then_some([block.cluster, 1, 1]);
+        let shape = Shape { grid, block: threads, cluster, shared: 0 };
         // SAFETY: a block's kernel takes one address, of as many bytes as its memory has, and maps of these bytes; it accesses
         // nothing else.
-        unsafe { self.launch(&function, shape, &arguments) }?;
-        Ok(Ran::Memory(rows.download()?))
+        unsafe { self.0.launch(function, &shape, &arguments) }?;
+        rows.download()
     }
-}
-
-/// Why blocks with tensor maps are not launched.
-const NO_MAPS: &str = "the driver's cuTensorMapEncodeTiled is not called from here yet";
-
-/// The 128 bytes that the driver makes of a map of a buffer at `address`; nothing where it cannot be asked.
-fn tensor_map(_: &Gpu, _: &Map, _: u64) -> Result<Option<[u8; 128]>> {
-    Ok(None)
 }
 
 /// What came of one group of blocks.
@@ -90,8 +83,6 @@ struct Tally {
     different: usize,
     /// Blocks that the GPU has no instructions for.
     lacking: usize,
-    /// Blocks that one side could not launch, and why.
-    unable: BTreeMap<&'static str, usize>,
 }
 
 /// Runs blocks on both sides as GPUs of this compute capability would.
@@ -114,13 +105,7 @@ fn compare(
         let run = |on: &mut dyn Executor| {
             on.execute(block, &ptx).with_context(|| format!("`{}` does not run", block.name))
         };
-        let (simulated, measured) = match (run(simulator)?, run(gpu)?) {
-            (Ran::Memory(simulated), Ran::Memory(measured)) => (simulated, measured),
-            (Ran::Unable(why), _) | (_, Ran::Unable(why)) => {
-                *tally.unable.entry(why).or_default() += 1;
-                continue;
-            }
-        };
+        let (simulated, measured) = (run(simulator)?, run(gpu)?);
         let found = block.compare(&simulated, &measured);
         tally.blocks += 1;
         tally.results += block.results.len();
@@ -135,8 +120,12 @@ fn compare(
 /// # Errors
 /// Where a block does not run at all.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let mut gpu = match Gpu::open(args.gpu) {
-        Ok(gpu) => gpu,
+    let DeviceName::Gpus(Gpus { driver, .. }) = args.device else {
+        anyhow::bail!("--device {}: a GPU is compared with the simulator; write cuda", args.device);
+    };
+    let context = driver_of(driver).and_then(|driver| driver.open(args.gpu));
+    let mut gpu = match context {
+        Ok(context) => OnGpu(context),
         Err(error) => {
             super::note(&format!("nothing to compare the simulator with: {error}"));
             return Ok(ExitCode::from(3));
@@ -153,8 +142,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             groups.join(", ")
         );
     }
-    let name = format!("{} (sm_{})", gpu.name, gpu.capability);
-    let capability = gpu.capability;
+    let attributes = gpu.0.attributes();
+    let name = format!("{} (sm_{})", attributes.name, attributes.capability);
+    let capability = attributes.capability;
     let (tallies, differences) = compare(&all, capability, &mut Simulator, &mut gpu)?;
     let mut out = String::new();
     for difference in differences.iter().take(args.show) {
@@ -164,33 +154,19 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         out += &format!("… and {} more\n", differences.len() - args.show);
     }
     for (group, tally) in &tallies {
-        out += &line(group, tally);
+        let Tally { blocks, results, different, lacking } = tally;
+        out += &format!("{group:<12} {blocks:>4} blocks {results:>6} results, {different} differ");
+        out += &match lacking {
+            0 => "\n".into(),
+            n => format!("; {n} blocks are for other GPUs\n"),
+        };
     }
-    let skipped: usize = tallies.values().flat_map(|tally| tally.unable.values()).sum();
-    out += &match (differences.len(), skipped) {
-        (0, 0) => format!("the simulator and {name} agree\n"),
-        (0, n) => format!("the simulator and {name} agree; {n} blocks were not compared\n"),
-        (d, 0) => format!("the simulator and {name} differ in {d} results\n"),
-        (d, n) => format!(
-            "the simulator and {name} differ in {d} results; {n} blocks were not compared\n"
-        ),
+    out += &match differences.len() {
+        0 => format!("the simulator and {name} agree\n"),
+        n => format!("the simulator and {name} differ in {n} results\n"),
     };
     super::show(&out)?;
     Ok(ExitCode::from(u8::from(!differences.is_empty())))
-}
-
-/// What came of a group, in words.
-fn line(group: &str, tally: &Tally) -> String {
-    let Tally { blocks, results, different, lacking, unable } = tally;
-    let mut line =
-        format!("{group:<12} {blocks:>4} blocks {results:>6} results, {different} differ");
-    if *lacking > 0 {
-        line += &format!("; {lacking} blocks are for other GPUs");
-    }
-    for (why, count) in unable {
-        line += &format!("; {count} blocks not compared: {why}");
-    }
-    line + "\n"
 }
 
 #[cfg(test)]
@@ -201,26 +177,12 @@ mod tests {
     struct Planted(&'static str);
 
     impl Executor for Planted {
-        fn execute(&mut self, block: &Block, ptx: &str) -> Result<Ran> {
-            let mut ran = Simulator.execute(block, ptx)?;
-            if let Ran::Memory(memory) = &mut ran
-                && block.name == self.0
-            {
+        fn execute(&mut self, block: &Block, ptx: &str) -> Result<Vec<u8>> {
+            let mut memory = Simulator.execute(block, ptx)?;
+            if block.name == self.0 {
                 memory[block.results[2].offset] ^= 1;
             }
-            Ok(ran)
-        }
-    }
-
-    /// A GPU whose driver makes no tensor maps.
-    struct Mapless;
-
-    impl Executor for Mapless {
-        fn execute(&mut self, block: &Block, ptx: &str) -> Result<Ran> {
-            match block.maps.is_empty() {
-                true => Simulator.execute(block, ptx),
-                false => Ok(Ran::Unable(NO_MAPS)),
-            }
+            Ok(memory)
         }
     }
 
@@ -250,22 +212,6 @@ mod tests {
         assert_eq!(differences[0].block, planted);
         assert!(differences[0].to_string().contains("thread 2 of"), "{}", differences[0]);
         assert_eq!(tallies["integer"].different, 1);
-    }
-
-    #[test]
-    fn blocks_that_one_side_cannot_launch_are_told_and_not_counted() {
-        let blocks = some("cp.async.bulk");
-        let maps = blocks.iter().filter(|block| !block.maps.is_empty()).count();
-        assert!(maps > 20 && maps < blocks.len(), "{maps} of {}", blocks.len());
-        let (tallies, differences) =
-            compare(&blocks, 90, &mut Simulator, &mut Mapless).expect("all others run");
-        assert_eq!(differences, []);
-        let tally = &tallies["tensor"];
-        assert_eq!((tally.blocks, tally.results), (0, 0));
-        let words = line("tensor", tally);
-        assert!(words.contains(&format!("{maps} blocks not compared: {NO_MAPS}")), "{words}");
-        assert_eq!(tallies["grid"].blocks, blocks.len() - maps);
-        assert!(!line("grid", &tallies["grid"]).contains("not compared"));
     }
 
     #[test]

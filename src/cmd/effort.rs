@@ -27,6 +27,10 @@ pub struct Effort {
     /// Leave out the probes of the machine's peaks (there are then no shares of peak)
     #[arg(long)]
     pub no_peaks: bool,
+    /// Leave samples out during which a GPU was slowed down by heat, power or its board; they are marked in any case
+    #[arg(long)]
+    #[serde(default)]
+    exclude_throttled: bool,
 }
 
 impl Effort {
@@ -40,7 +44,7 @@ impl Effort {
     /// # Errors
     /// On values that make no sense, with what would.
     pub fn goal(&self, base: Goal) -> anyhow::Result<Goal> {
-        let mut goal = base;
+        let mut goal = Goal { exclude_throttled: self.exclude_throttled, ..base };
         if let Some(text) = &self.precision {
             goal.precision = percent(text)?;
         }

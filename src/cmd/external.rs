@@ -24,7 +24,7 @@ pub struct External {
     /// The Python of the baselines [default: SCALEMARK_PYTHON, else python3]
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
-    /// How long a program may take to answer before it counts as hung, e.g. 10m [default: 3m to make ready, 30s to sample]
+    /// How long a program, or a worker on a GPU, may take to answer before it counts as hung, e.g. 10m [default: 3m to make ready, 30s to sample]
     #[arg(long, value_name = "TIME")]
     patience: Option<String>,
 }
@@ -38,15 +38,28 @@ pub struct Joined {
 }
 
 impl External {
+    /// Whether any program takes part.
+    pub fn any(&self) -> bool {
+        !self.baselines.is_empty() || !self.worker.is_empty()
+    }
+
+    /// How long a program may take to answer, where that was said.
+    ///
+    /// # Errors
+    /// When it is no time.
+    pub fn patience(&self) -> Result<Option<Duration>> {
+        let patience = self.patience.as_deref().map(humantime::parse_duration).transpose();
+        patience.map_err(|error| {
+            Error::Usage(format!("--patience makes no sense ({error}); write 30s or 10m"))
+        })
+    }
+
     /// Asks the programs what they hold, and adds their kernels to `registry`.
     ///
     /// # Errors
     /// When a baseline is unknown, a time is none, a program does not greet as a worker, or names clash.
     pub fn join(&self, registry: Registry) -> Result<Joined> {
-        let patience = self.patience.as_deref().map(humantime::parse_duration).transpose();
-        let patience = patience.map_err(|error| {
-            Error::Usage(format!("--patience makes no sense ({error}); write 30s or 10m"))
-        })?;
+        let patience = self.patience()?;
         let python = external::python(self.python.as_deref());
         let frameworks = self.baselines.iter().map(|name| ExternalWorker::framework(name, &python));
         let programs = self.worker.iter().map(|command| ExternalWorker::program(command));

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::external::External;
 use super::simulate::Pace;
 use crate::device::cpu::detect_capabilities;
-use crate::device::{Capabilities, DeviceName};
+use crate::device::{Capabilities, DeviceName, cuda};
 use crate::kernels::{Kernel, Registry};
 use crate::ops::Case;
 use crate::plan::Planned;
@@ -29,7 +29,7 @@ pub struct Args {
     selection: Selection,
     #[command(flatten)]
     external: External,
-    /// Whose kernels: cpu, or sim with an architecture as in sim:sm_80 (the CUDA kernels) [default: cpu]
+    /// Whose kernels: cpu, sim with an architecture as in sim:sm_80, or a GPU as cuda:0 [default: cpu]
     #[arg(long, default_value_t, hide_default_value = true, value_name = "DEVICE")]
     device: DeviceName,
     /// Add the predicted time of a launch, from nominal rates of this machine; of a simulation, the time that it takes
@@ -66,11 +66,15 @@ struct Taker {
 /// # Errors
 /// On usage errors, and when standard output is closed.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let capabilities = detect_capabilities();
-    let planned = args.selection.cases(capabilities.threads)?;
+    let capabilities = match args.device {
+        DeviceName::Gpus(gpus) => cuda::capabilities_of(&cuda::of(gpus)?[0]),
+        _ => detect_capabilities(),
+    };
+    let threads = if args.device == DeviceName::Cpu { capabilities.threads } else { 1 };
+    let planned = args.selection.cases(threads)?;
     let registry = match args.device {
         DeviceName::Cpu => args.external.join(Registry::default())?.registry,
-        DeviceName::Sim(_) => Registry::cuda(),
+        DeviceName::Sim(_) | DeviceName::Gpus(_) => Registry::cuda(),
     };
     let scope = Scope {
         device: args.device,
@@ -123,7 +127,8 @@ impl Scope {
             _ => kernel.refuses(&self.capabilities, case),
         };
         let estimator = self.estimator.as_ref().filter(|_| refused.is_none());
-        let prediction = estimator.map(|estimator| match kernel.as_cuda() {
+        let simulated = kernel.as_cuda().filter(|_| matches!(self.device, DeviceName::Sim(_)));
+        let prediction = estimator.map(|estimator| match simulated {
             Some(row) => (1e9 * Pace::default().estimate(row, case), "simulated"),
             None => {
                 let prediction = estimator.predict(&id, case);

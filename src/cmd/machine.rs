@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::json;
 
+use super::gpus::Gpu;
 use crate::device::machine::{
     CacheLevel, Condition, DetectOptions, Hardware, Machine, Readings, Root, Severity, Software,
     conditions,
@@ -24,7 +25,7 @@ use crate::device::pool::affinity;
 
 Host, user and folder names are left out; --identify keeps them.")]
 pub struct Args {
-    /// Print one JSON object: machine (as in machine.json), hardware_class, readings, placement, conditions, peaks
+    /// Print one JSON object: machine (as in machine.json), hardware_class, readings, placement, gpus, conditions, peaks
     #[arg(long)]
     pub json: bool,
     /// Also measure what the machine reaches
@@ -46,6 +47,7 @@ struct Page<'a> {
     readings: &'a Readings,
     placement: Reading,
     conditions: &'a [Condition],
+    gpus: Vec<Gpu>,
     peaks: &'a [(String, String)],
 }
 
@@ -64,6 +66,7 @@ pub fn run(args: &Args, peaks: &[(String, String)]) -> anyhow::Result<ExitCode> 
         placement: placement::probe(&affinity::allowed()),
         conditions: &conditions(&machine, &readings),
         readings: &readings,
+        gpus: super::gpus::listed(),
         peaks,
     };
     let text = if args.json { page.json() } else { page.text() };
@@ -85,6 +88,7 @@ impl Page<'_> {
             "hardware_class": self.machine.hardware.hardware_class_hash(),
             "readings": self.readings,
             "placement": self.placement,
+            "gpus": self.gpus,
             "conditions": self.conditions,
             "peaks": peaks,
         });
@@ -101,6 +105,7 @@ impl Page<'_> {
                 [("host", &identity.host), ("user", &identity.user), ("folder", &identity.folder)];
             groups.push(("Identity", known(rows.map(|(name, value)| (name, value.clone())))));
         }
+        groups.push(("GPUs", super::gpus::rows(&self.gpus)));
         groups.push(("Now", now_rows(self.readings, &self.placement)));
         if !self.peaks.is_empty() {
             groups.push(("Measured peaks", self.peaks.to_vec()));
@@ -304,6 +309,7 @@ mod tests {
             placement: Placement::SameChiplet,
         };
         let page = Page {
+            gpus: Vec::new(),
             machine: &machine,
             readings: &readings,
             placement,

@@ -26,6 +26,7 @@ pub fn run(args: machine::Args) -> anyhow::Result<ExitCode> {
 fn measured() -> anyhow::Result<Vec<(String, String)>> {
     let capabilities = detect_capabilities();
     let mut campaign = Campaign {
+        device: "cpu".into(),
         capabilities: &capabilities,
         registry: Registry::default(),
         kernels: Registry::default().kernels().collect(),

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
+use crate::device::cuda::Attributes;
+use crate::measure::gpu::Calibration;
 use crate::models;
 use crate::report::{self, Law, ReportInput};
 use crate::stats::bends::bends;
@@ -98,6 +100,18 @@ fn facts(machine: &Value) -> Vec<(String, String)> {
         "scalemark",
         text(&software["scalemark"]).map(|version| format!("{version}{commit}{dirty}")),
     );
+    for gpu in machine["gpus"].as_array().into_iter().flatten() {
+        let device = gpu["device"].as_str().unwrap_or("GPU");
+        let attributes: Option<Attributes> = serde_json::from_value(gpu["attributes"].clone()).ok();
+        add(device, attributes.map(|attributes| attributes.line()));
+        let calibration: Option<Calibration> =
+            serde_json::from_value(gpu["calibration"].clone()).ok();
+        let Some(calibration) = calibration else { continue };
+        add(&format!("{device} calibration"), Some(calibration.line()));
+        let unfit = calibration.unfit.join("; ");
+        let unfit = (!unfit.is_empty()).then(|| format!("{unfit}; its times cannot be trusted"));
+        add(&format!("{device} is unfit"), unfit);
+    }
     let lost = machine["run"]["lost_share"].as_f64().filter(|lost| *lost > 0.01);
     add(
         "lost time",

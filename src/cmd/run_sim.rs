@@ -54,7 +54,7 @@ impl Plan {
     fn sim(&self) -> &SimDevice {
         match &self.device {
             Device::Sim(sim) => sim,
-            Device::Cpu(_) => unreachable!("made by `simulate::device`"),
+            Device::Cpu(_) | Device::Gpu(_) => unreachable!("made by `simulate::device`"),
         }
     }
 
@@ -140,7 +140,7 @@ fn one(
         peak_resident: None,
         peak_flops: None,
         peak_bytes: None,
-        source_hash: source_hash(kernel),
+        source_hash: kernel.source_hash(),
     };
     if let Some(reason) = pace.refuses(plan.sim(), kernel, &case) {
         record.outcome = Outcome::Refused(reason);
@@ -163,18 +163,4 @@ fn one(
             (record, Vec::new())
         }
     }
-}
-
-/// FNV-1a of the kernel's file and every header that it may include: the same for every build, so that runs can be compared.
-fn source_hash(kernel: &CudaKernel) -> String {
-    let source = kernel.source();
-    let headers = source.headers.iter().flat_map(|(name, text)| [*name, *text]);
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for text in [source.name, source.text].into_iter().chain(headers) {
-        // A byte that no text has tells where one ends.
-        for byte in text.bytes().chain([0xff]) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-        }
-    }
-    format!("{hash:016x}")
 }

@@ -8,13 +8,14 @@ use serde::Serialize;
 
 use super::external::External;
 use super::progress::Progress;
-use super::run::spawns;
+use super::run::{Seat, spawns};
+use super::run_gpu;
 use super::simulate::{self, Pace};
 use crate::check;
 use crate::device::cpu::detect_capabilities;
-use crate::device::{Device, DeviceName};
+use crate::device::{Device, DeviceName, Gpus, cuda};
 use crate::kernels::cuda::Architecture;
-use crate::kernels::{CudaKernel, Registry};
+use crate::kernels::{CudaKernel, Kernel, Registry};
 use crate::measure::{Crew, Job};
 use crate::ops::{
     Attention, Case, DType, Groups, Matmul, Pass, Precision, Probe, ProbeKind, Problem, Rule,
@@ -33,17 +34,18 @@ use crate::worker::{self, Processes};
   scalemark verify --kernel matmul/simd -m 1,17,255,256,257 --dtype f32,bf16,int8
   scalemark verify --suite quick            the cases of a suite
   scalemark verify --baselines torch        a framework's answers too
+  scalemark verify --device cuda            every CUDA kernel, on a GPU
   scalemark verify --device sim             every CUDA kernel, simulated: no GPU needed
   scalemark verify --device sim:sm_80 --kernel optimizer/vectorized --params 4099
   scalemark verify --device sim --kernel matmul/wgmma-tma -m 192 --seeds 20    other orders of warps and copies
 
-Exit code 1 when an answer is wrong or a kernel fails; refusals are fine")]
+Exit code 1 when an answer is wrong or a kernel fails; refusals are fine; 3 where there is no GPU")]
 pub struct Args {
     #[command(flatten)]
     selection: Selection,
     #[command(flatten)]
     external: External,
-    /// Where to run: cpu, or sim (the PTX simulator), with an architecture as in sim:sm_80 [default: cpu]
+    /// Where to run: cpu; cuda, cuda:0,1 or cuda:all (GPUs); sim or sim:sm_80 (the PTX simulator) [default: cpu]
     #[arg(long, default_value_t, hide_default_value = true, value_name = "DEVICE")]
     device: DeviceName,
     /// Seed of the operands
@@ -135,6 +137,11 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     if let DeviceName::Sim(architecture) = args.device {
         return simulated(&args, architecture);
     }
+    if let DeviceName::Gpus(gpus) = args.device
+        && args.seeds == 1
+    {
+        return on_gpus(&args, gpus);
+    }
     if args.seeds > 1 {
         anyhow::bail!("--seeds explores schedules of the simulator; add --device sim");
     }
@@ -146,19 +153,30 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let joined = args.external.join(Registry::default())?;
     let kernels = args.selection.kernels(&joined.registry)?;
-    let scratch = worker::scratch()?;
     let own = Processes::new(spawns(&capabilities)?, args.seed);
-    let mut processes = joined.processes(own, &capabilities)?;
-    let mut progress = Progress::new(planned.len());
+    let processes = joined.processes(own, &capabilities)?;
+    let seat = Seat { device: "cpu".into(), capabilities, processes };
     let mut tally = Tally::new(args.json);
-    for Planned { case, .. } in &planned {
+    in_workers(&args, &planned, (joined.registry, &kernels), seat, &mut tally)?;
+    tally.finish(planned.len())
+}
+
+/// Checks every chosen kernel on every chosen case in the workers of a device.
+fn in_workers(
+    args: &Args,
+    planned: &[Planned],
+    (registry, kernels): (Registry, &[&'static dyn Kernel]),
+    seat: Seat,
+    tally: &mut Tally,
+) -> anyhow::Result<()> {
+    let Seat { capabilities, mut processes, .. } = seat;
+    let scratch = worker::scratch()?;
+    let mut progress = Progress::new(planned.len());
+    for Planned { case, .. } in planned {
         let key = case.key();
         progress.now(&key);
-        let takers: Vec<_> = joined
-            .registry
-            .for_case(case)
-            .filter(|k| kernels.iter().any(|w| w.id() == k.id()))
-            .collect();
+        let takers: Vec<_> =
+            registry.for_case(case).filter(|k| kernels.iter().any(|w| w.id() == k.id())).collect();
         let expected = scratch.path().join("expected");
         let mut shared = false;
         for kernel in takers {
@@ -190,7 +208,43 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         progress.step(&format!("{key}: {} wrong or failed so far", tally.bad.len()));
     }
     progress.finish();
-    tally.finish(planned.len())
+    Ok(())
+}
+
+/// Checks every chosen CUDA kernel on every chosen case on GPUs.
+fn on_gpus(args: &Args, gpus: Gpus) -> anyhow::Result<ExitCode> {
+    if args.external.any() {
+        anyhow::bail!("--baselines and --worker run their programs on the CPU; leave them out");
+    }
+    let nvrtc = args.nvrtc.as_deref();
+    let found = match run_gpu::look(gpus, nvrtc) {
+        Ok(found) => found,
+        Err(error) => {
+            super::note(&format!("error: {error}"));
+            return Ok(ExitCode::from(3));
+        }
+    };
+    let planned = if args.selection.names_a_source() {
+        args.selection.cases(1)?
+    } else {
+        args.selection.filtered(awkward_for_sim(), "the awkward sizes")?
+    };
+    let registry = Registry::cuda();
+    let kernels = args.selection.kernels(&registry)?;
+    let mut tally = Tally::new(args.json);
+    let cases = planned.len() * found.len();
+    for (device, attributes) in found {
+        let spawns = [("own".to_owned(), run_gpu::spawn(&device, nvrtc)?)].into();
+        let processes = Processes::new(spawns, args.seed);
+        let processes = match args.external.patience()? {
+            Some(patience) => processes.with_patience_for("own", patience),
+            None => processes,
+        };
+        let capabilities = cuda::capabilities_of(&attributes);
+        let seat = Seat { device, capabilities, processes };
+        in_workers(args, &planned, (registry, &kernels), seat, &mut tally)?;
+    }
+    tally.finish(cases)
 }
 
 /// Checks every chosen CUDA kernel on every chosen case, on the simulator in this process.

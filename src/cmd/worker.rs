@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
-use crate::device::{CpuDevice, Device, memory};
+use crate::device::cpu::detect_capabilities;
+use crate::device::name::Which;
+use crate::device::{CpuDevice, Device, DeviceName, GpuDevice, Gpus, memory};
 use crate::kernels::{Registry, baseline};
 use crate::measure::clock::SystemClock;
 use crate::worker;
@@ -20,6 +22,9 @@ pub struct Args {
     /// Whose kernels to hold
     #[arg(long)]
     provider: String,
+    /// Where to run: cpu, or one GPU, as cuda:0
+    #[arg(long, default_value_t)]
+    device: DeviceName,
 }
 
 /// Serves requests from standard input until it ends.
@@ -35,12 +40,30 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     // What a library prints must not get between the replies: from here on, standard output is standard error.
     let output = replies()?;
-    let device = Device::Cpu(CpuDevice::detect(true));
-    memory::keep_large_blocks(device.capabilities().memory);
-    let libraries = baseline::enter_worker(&args.provider, device.capabilities().threads);
+    let host = detect_capabilities();
+    memory::keep_large_blocks(host.memory);
+    let (registry, device, libraries) = match args.device {
+        DeviceName::Cpu => {
+            let device = Device::Cpu(CpuDevice::detect(true));
+            let libraries = baseline::enter_worker(&args.provider, host.threads);
+            (Registry::default(), device, libraries)
+        }
+        DeviceName::Gpus(gpus) => {
+            let Gpus { driver, which: Which::Listed(bits) } = gpus else {
+                bail!("a worker has one GPU, not {gpus}");
+            };
+            let gpu = GpuDevice::open(driver, bits.trailing_zeros())?;
+            let (major, minor) = gpu.compiler.version;
+            let driver = gpu.context.attributes().driver_version();
+            let facts = [("driver", driver), ("nvrtc", format!("{major}.{minor}"))];
+            let libraries = facts.map(|(name, value)| (name.to_owned(), value)).into();
+            (Registry::cuda(), Device::Gpu(gpu), libraries)
+        }
+        DeviceName::Sim(_) => bail!("the simulator has no times, and no workers"),
+    };
     let clock = SystemClock::new();
     let input = BufReader::new(std::io::stdin());
-    worker::serve(&Registry::default(), &args.provider, &device, &clock, libraries, input, output)?;
+    worker::serve(&registry, &args.provider, &device, &clock, libraries, input, output)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -92,6 +92,7 @@ pub fn detect_capabilities() -> Capabilities {
         threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
         memory: available_memory(),
         last_level_cache: last_level_cache(),
+        gpu: None,
     }
 }
 

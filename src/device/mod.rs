@@ -13,11 +13,13 @@ pub mod placement;
 pub mod pool;
 pub mod sim;
 
+use crate::kernels::cuda::Architecture;
 use crate::ops::{Cache, Case};
-use crate::units::Bytes;
+use crate::units::{ByteRate, Bytes, FlopRate};
 
 pub use cpu::{CpuDevice, Isa};
-pub use name::DeviceName;
+pub use cuda::GpuDevice;
+pub use name::{DeviceName, DriverName, Gpus};
 pub use pool::Pool;
 pub use sim::SimDevice;
 
@@ -32,6 +34,37 @@ pub struct Capabilities {
     pub memory: Bytes,
     /// Size of the last-level cache (one instance).
     pub last_level_cache: Bytes,
+    /// What is known of the GPU, where the place is one: memory and cache are then its own.
+    pub gpu: Option<GpuFacts>,
+}
+
+/// What kernels and plans need to know of a GPU.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GpuFacts {
+    /// What sources are compiled for.
+    pub architecture: Architecture,
+    /// Streaming multiprocessors.
+    pub multiprocessors: u32,
+    /// Most shared memory that a block may ask for, in bytes.
+    pub shared_per_block: u32,
+    /// 128 multiply-adds a clock and multiprocessor at its highest clock: what f32 gives at most.
+    pub flop_rate: FlopRate,
+    /// What memory could give, as its clock and width tell; a nominal figure where the driver does not.
+    pub byte_rate: ByteRate,
+}
+
+impl GpuFacts {
+    /// Of a GPU with these attributes.
+    pub fn of(attributes: &cuda::Attributes) -> Self {
+        let lanes = 256.0 * f64::from(attributes.multiprocessors);
+        GpuFacts {
+            architecture: attributes.architecture(),
+            multiprocessors: attributes.multiprocessors,
+            shared_per_block: attributes.shared_per_block,
+            flop_rate: FlopRate(lanes * 1e3 * f64::from(attributes.clock_khz)),
+            byte_rate: attributes.memory_rate().unwrap_or(ByteRate(300e9)),
+        }
+    }
 }
 
 impl Capabilities {
@@ -58,6 +91,8 @@ pub enum Device {
     Cpu(CpuDevice),
     /// The PTX simulator on the host's processor.
     Sim(SimDevice),
+    /// A GPU.
+    Gpu(GpuDevice),
 }
 
 impl Device {
@@ -66,14 +101,16 @@ impl Device {
         match self {
             Device::Cpu(cpu) => &cpu.capabilities,
             Device::Sim(sim) => &sim.capabilities,
+            Device::Gpu(gpu) => &gpu.capabilities,
         }
     }
 
-    /// Its name in records: `cpu` or `sim`.
-    pub fn name(&self) -> &'static str {
+    /// Its name in records: `cpu`, `sim` or `cuda:0`.
+    pub fn name(&self) -> &str {
         match self {
             Device::Cpu(_) => "cpu",
             Device::Sim(_) => "sim",
+            Device::Gpu(gpu) => &gpu.name,
         }
     }
 }

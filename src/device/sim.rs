@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+use ptxsim::conformance::Map;
 use ptxsim::occupancy::{Footprint, occupancy};
 use ptxsim::tensor::map::{ElementType, Tiled};
 use ptxsim::{Argument, Finding, Launch, Memory, Module, Options, Pointer, tensor};
@@ -213,7 +214,8 @@ impl SimPrepared<'_> {
             Scalar::F32(x) => Argument::from(x),
         }));
         for map in &step.maps {
-            let map = map_of(map, self.pointers.of(map.buffer)).map_err(simulator(self.id))?;
+            let buffer = self.pointers.of(map.buffer);
+            let map = Map::Tiled(tiled(map)).encode(buffer).map_err(simulator(self.id))?;
             arguments.push(map.into());
         }
         let written = self.plan.workspace.iter().zip(&self.pointers.workspace);
@@ -230,9 +232,9 @@ impl SimPrepared<'_> {
     }
 }
 
-/// Encodes a tensor map as `cuTensorMapEncodeTiled` would.
-fn map_of(map: &TensorMap, address: Pointer) -> ptxsim::Result<ptxsim::TensorMap> {
-    ptxsim::TensorMap::encode(&Tiled {
+/// What `cuTensorMapEncodeTiled` is asked for a row's tensor map; it begins where its buffer does.
+pub fn tiled(map: &TensorMap) -> Tiled {
+    Tiled {
         element: match map.dtype {
             MapType::U8 => ElementType::U8,
             MapType::Bf16 => ElementType::Bf16,
@@ -240,7 +242,7 @@ fn map_of(map: &TensorMap, address: Pointer) -> ptxsim::Result<ptxsim::TensorMap
             MapType::F32 => ElementType::F32,
             MapType::I32 => ElementType::S32,
         },
-        address,
+        address: Pointer(0),
         dims: map.dims.clone(),
         strides: map.strides.clone(),
         tile: map.box_dims.clone(),
@@ -252,7 +254,7 @@ fn map_of(map: &TensorMap, address: Pointer) -> ptxsim::Result<ptxsim::TensorMap
             Swizzle::B128 => tensor::swizzle::Swizzle::B128,
         },
         fill_nan: false,
-    })
+    }
 }
 
 /// What a block of this shape, with this much dynamic shared memory, takes of a multiprocessor.

@@ -197,7 +197,7 @@ impl Rounds<'_> {
 
     fn keep(&mut self, round: usize, position: usize, arm: Arm, sample: Sample) -> Result<()> {
         let Sample { kernel, case_key, index, timed, peak_resident } = sample;
-        let Timed { wall_ns, cpu_ns, run_queue_ns, iterations, core_share } = timed;
+        let Timed { wall_ns, cpu_ns, run_queue_ns, iterations, core_share, .. } = timed;
         (self.keep)(&Row {
             round,
             position,

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod covariates;
+pub mod gpu;
 pub mod session;
 mod track;
 pub mod visit;

@@ -42,6 +42,9 @@ pub struct Goal {
     pub samples: usize,
     /// Aimed length of a sample.
     pub slice: Nanos,
+    /// Whether samples while something held a GPU's clock down are left out.
+    #[serde(default)]
+    pub exclude_throttled: bool,
 }
 
 /// The worker processes of a run, as a session sees them. An error means that the process is lost.
@@ -114,8 +117,9 @@ pub fn measure(
     now: &dyn Fn() -> u64,
     interrupted: &dyn Fn() -> bool,
 ) -> Vec<Finding> {
+    let track = |job| Track { exclude_throttled: goal.exclude_throttled, ..Track::new(job) };
     let mut session =
-        Session { crew, goal, now, interrupted, tracks: jobs.iter().map(Track::new).collect() };
+        Session { crew, goal, now, interrupted, tracks: jobs.iter().map(track).collect() };
     for process in 0..goal.max_processes {
         if !session.tracks.iter().any(Track::is_open) || interrupted() {
             break;
@@ -204,11 +208,19 @@ impl Session<'_> {
         let track = &mut self.tracks[i];
         track.spent += spent as f64;
         match reply {
-            Ok(Reply::Prepared { check, launch_ns, allocated, slots, counters }) => {
+            Ok(Reply::Prepared {
+                check,
+                launch_ns,
+                allocated,
+                slots,
+                counters,
+                most_iterations,
+            }) => {
                 track.check = Some(worse(track.check, check));
                 track.allocated = Some(Bytes(allocated));
                 track.launch_ns = launch_ns;
                 track.slots = slots;
+                track.most_iterations = most_iterations.unwrap_or(u64::MAX).max(1);
                 track.counters.extend(counters);
                 track.ready = true;
                 if track.samples.len() <= process {
@@ -239,6 +251,7 @@ impl Session<'_> {
         }
         let track = &self.tracks[i];
         let iterations = (self.goal.slice.0 / track.launch_ns).ceil().clamp(1.0, 1e9) as u64;
+        let iterations = iterations.min(track.most_iterations);
         let sample_ns = track.launch_ns * iterations as f64;
         // A turn of about two slices: many short turns meet more of what the machine goes through than one long one.
         let count = (2.0 * self.goal.slice.0 / sample_ns)
@@ -254,6 +267,8 @@ impl Session<'_> {
                 track.anchors.extend(visit.anchor);
                 track.allocations += visit.allocations;
                 track.involuntary_switches += visit.involuntary_switches;
+                track.energies.extend(visit.energy_mj);
+                track.energy_refused = visit.energy_refused.or(track.energy_refused.take());
                 track.samples[process].extend(visit.samples);
             }
             Err(error) => self.broke(i, error),

@@ -6,6 +6,7 @@ use super::session::{Finding, Job};
 use crate::record::{Check, Outcome, StopReason, Timing};
 use crate::stats::order;
 use crate::stats::stopping::Stopping;
+use crate::throttle::Throttle;
 use crate::units::{Bytes, Nanos};
 use crate::worker::protocol::Timed;
 
@@ -28,6 +29,14 @@ pub(super) struct Track<'a> {
     pub spent: f64,
     pub launch_ns: f64,
     pub slots: usize,
+    /// Launches that a sample can have.
+    pub most_iterations: u64,
+    /// Energy of a launch, in millijoules, by process.
+    pub energies: Vec<f64>,
+    /// Why there is none.
+    pub energy_refused: Option<String>,
+    /// Whether samples of a GPU that was slowed down are left out.
+    pub exclude_throttled: bool,
     /// Prepared in the current process.
     pub ready: bool,
     /// Decided before or without a timing.
@@ -50,6 +59,10 @@ impl<'a> Track<'a> {
             spent: 0.0,
             launch_ns: 1.0,
             slots: 1,
+            most_iterations: u64::MAX,
+            energies: Vec::new(),
+            energy_refused: None,
+            exclude_throttled: false,
             ready: false,
             ended: None,
             stop: None,
@@ -70,15 +83,36 @@ impl<'a> Track<'a> {
     }
 
     /// Times of a launch by process. Samples that waited in a run queue or shared their core are left out where at least half of
-    /// the process's samples did not; all of them are kept in the files.
+    /// the process's samples did not; all of them are kept in the files. So are, where that was asked for, samples while a GPU was
+    /// slowed down.
     pub fn clean(&self) -> Vec<Vec<f64>> {
         let clean = |samples: &Vec<Timed>| {
             let good: Vec<f64> =
-                samples.iter().filter(|s| !s.is_contaminated()).map(Timed::launch_ns).collect();
+                samples.iter().filter(|s| !self.leaves_out(s)).map(Timed::launch_ns).collect();
             let all = || samples.iter().map(Timed::launch_ns).collect();
             if good.len() * 2 >= samples.len() { good } else { all() }
         };
         self.samples.iter().filter(|s| !s.is_empty()).map(clean).collect()
+    }
+
+    fn leaves_out(&self, sample: &Timed) -> bool {
+        sample.is_contaminated() || (self.exclude_throttled && sample.is_slowed())
+    }
+
+    /// What held a GPU's clock down during how many samples, and what became of these; nothing where nothing did.
+    fn slowed(&self, left_out: usize) -> Option<String> {
+        let all = self.samples.iter().map(Vec::len).sum::<usize>();
+        let slowed = self.samples.iter().flatten().filter(|s| s.is_slowed());
+        let reasons = slowed.clone().filter_map(|s| s.gpu?.throttle);
+        let reasons = Throttle(reasons.fold(0, |all, one| all | one.0));
+        let count = slowed.count();
+        let fate = match (self.exclude_throttled, left_out) {
+            _ if count == 0 => return None,
+            (false, _) => "",
+            (true, 0) => ", which were too many to leave out",
+            (true, _) => ", which were left out",
+        };
+        Some(format!("{count} of {all} samples while the GPU was slowed down ({reasons}){fate}"))
     }
 
     pub fn timing(&self, rule: &Stopping) -> Option<Timing> {
@@ -89,12 +123,15 @@ impl<'a> Track<'a> {
         let samples = self.samples.iter().map(Vec::len).sum::<usize>();
         let clean = all.len();
         let mut notes = Vec::new();
-        if clean < samples {
+        let slowed = self.slowed(samples - clean);
+        if clean < samples && slowed.is_none() {
             notes.push(format!(
                 "{} of {samples} samples waited for a CPU or shared a core, and were left out",
                 samples - clean
             ));
         }
+        notes.extend(slowed);
+        notes.extend(self.energy_refused.as_ref().map(|reason| format!("no energy: {reason}")));
         if self.allocations > 0 {
             notes.push(format!("{} allocations inside the clock", self.allocations));
         }
@@ -127,6 +164,9 @@ impl<'a> Track<'a> {
         let mut counters = std::mem::take(&mut self.counters);
         if let Some(anchor) = order::median(&mut self.anchors.clone()) {
             counters.insert("anchor_flop_per_s".into(), anchor);
+        }
+        if let Some(energy) = order::median(&mut self.energies.clone()) {
+            counters.insert("energy_mj_per_launch".into(), energy);
         }
         if !self.samples.is_empty() {
             counters.insert("allocations_in_clock".into(), self.allocations as f64);

@@ -102,12 +102,15 @@ pub fn take(
             iterations,
             // Last: the probe is no part of the sample.
             core_share: share.zip(core.share()).map(|(before, after)| before.min(after)),
+            gpu: None,
         });
     }
     Ok(Visit {
         samples,
         anchor: None,
         allocations,
+        energy_mj: None,
+        energy_refused: None,
         involuntary_switches: Covariates::now().since(&before).involuntary_switches.unwrap_or(0),
     })
 }

@@ -47,7 +47,12 @@ pub struct Estimator {
 impl Estimator {
     /// Nominal rates of a processor with these capabilities: two FMA pipes of its widest registers at 3 GHz (256 bits are
     /// assumed where 512-bit registers may be double-pumped), and 10 GB/s, one thread.
+    /// Of a GPU, what its clocks promise.
     pub fn nominal(capabilities: &Capabilities) -> Self {
+        if let Some(gpu) = capabilities.gpu {
+            let (flop_rate, byte_rate) = (gpu.flop_rate, gpu.byte_rate);
+            return Estimator { flop_rate, byte_rate, known: Vec::new() };
+        }
         let flops_per_cycle = if capabilities.isa.avx2 { 32.0 } else { 8.0 };
         Estimator {
             flop_rate: FlopRate(flops_per_cycle * 3e9),
@@ -142,7 +147,7 @@ mod tests {
     fn estimator() -> Estimator {
         let isa = Isa { avx2: true, ..Isa::PORTABLE };
         let (memory, last_level_cache) = (Bytes(1 << 34), Bytes(32 << 20));
-        Estimator::nominal(&Capabilities { isa, threads: 2, memory, last_level_cache })
+        Estimator::nominal(&Capabilities { isa, threads: 2, memory, last_level_cache, gpu: None })
     }
 
     fn square(size: usize) -> Case {

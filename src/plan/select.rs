@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 use crate::kernels::{Kernel, Registry};
 use crate::models::{self, Model, Step};
 use crate::ops::{
-    Attention, Cache, Case, DType, Family, Matmul, Pass, Precision, Problem, Rule, Transpose,
-    Update,
+    Attention, Cache, Case, DType, Family, Matmul, Pass, Precision, Problem, Regime, Rule,
+    Transpose, Update,
 };
 
 /// Which cases, and which kernels on them.
@@ -90,6 +90,10 @@ pub struct Selection {
     /// Cache state [default: the suite's; otherwise warm]
     #[arg(long, value_enum, value_delimiter = ',')]
     pub cache: Vec<Cache>,
+    /// Whether a GPU is measured cool, or settled behind three seconds of the same work [default: burst]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    #[serde(default)]
+    pub regime: Vec<Regime>,
 }
 
 /// The sizes options as one crossed or zipped list.
@@ -227,19 +231,21 @@ impl Selection {
         self.dtype.iter().map(|text| text.parse().map_err(Error::Usage)).collect()
     }
 
-    /// A case at every thread count and cache state that was asked for.
+    /// A case at every thread count, cache state and regime that was asked for.
     fn varied(&self, planned: Planned) -> Vec<Planned> {
         let or =
             |asked: &[usize], own: usize| if asked.is_empty() { vec![own] } else { asked.to_vec() };
         let caches =
             if self.cache.is_empty() { vec![planned.case.cache] } else { self.cache.clone() };
+        let regimes =
+            if self.regime.is_empty() { vec![planned.case.regime] } else { self.regime.clone() };
         let mut out = Vec::new();
         for threads in or(&self.threads, planned.case.threads) {
             for &cache in &caches {
-                out.push(Planned {
-                    case: Case { threads, cache, ..planned.case },
-                    ..planned.clone()
-                });
+                for &regime in &regimes {
+                    let case = Case { threads, cache, regime, ..planned.case };
+                    out.push(Planned { case, ..planned.clone() });
+                }
             }
         }
         out

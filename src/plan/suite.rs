@@ -50,6 +50,7 @@ impl Suite {
             max_processes: 9,
             samples: 6,
             slice: Nanos(1e6),
+            exclude_throttled: false,
         };
         match self {
             Suite::Quick | Suite::Sim => quick,
@@ -60,6 +61,7 @@ impl Suite {
                 max_processes: 12,
                 samples: 20,
                 slice: Nanos(2e6),
+                exclude_throttled: false,
             },
             Suite::Full => Goal {
                 precision: 0.01,
@@ -68,6 +70,7 @@ impl Suite {
                 max_processes: 20,
                 samples: 40,
                 slice: Nanos(2e6),
+                exclude_throttled: false,
             },
         }
     }

@@ -12,6 +12,8 @@ use crate::units::Bytes;
 /// Everything worth saying, most important first; each a Markdown sentence or two.
 pub fn findings(input: &ReportInput) -> Vec<String> {
     let mut found = Vec::new();
+    found.extend(unfit(input));
+    found.extend(pretended(input.records));
     found.extend(untrusted(input.records));
     found.extend(above_peak(input.records));
     found.extend(fastest_by_op(input.records));
@@ -28,6 +30,18 @@ pub fn findings(input: &ReportInput) -> Vec<String> {
     }
     found.extend(precision(input.records));
     found
+}
+
+/// What the calibration of a GPU found to be off: nothing that was timed there can be trusted.
+fn unfit(input: &ReportInput) -> Vec<String> {
+    let unfit = input.machine.iter().filter(|(label, _)| label.ends_with(" is unfit"));
+    unfit.map(|(label, reason)| format!("**{label}**: {reason}.")).collect()
+}
+
+/// A fake driver's times mean nothing, however they look.
+fn pretended(records: &[Record]) -> Option<String> {
+    let fake = records.iter().find(|r| r.device.starts_with("fake:"))?;
+    Some(format!("**The times of {} are made up**: it is no GPU.", fake.device))
 }
 
 /// Wrong and failed records come first: nothing else matters as much.

@@ -38,8 +38,9 @@ use table::Sum;
 
 /// The version of the file formats that this build writes; it reads this one and those before.
 ///
-/// Version 2 added `core_share` to the samples.
-pub const SCHEMA_VERSION: u64 = 2;
+/// Version 2 added `core_share` to the samples, version 3 what GPUs tell of themselves: `sm_mhz`, `power_mw`, `temperature_c`,
+/// `throttle`.
+pub const SCHEMA_VERSION: u64 = 3;
 
 /// The file that holds the machine's fingerprint and the schema version.
 pub const MACHINE: &str = "machine.json";

@@ -26,14 +26,19 @@ pub const SAMPLE_COLUMNS: &[&str] = &[
     "run_queue_ns",
     "iterations",
     "core_share",
+    "sm_mhz",
+    "power_mw",
+    "temperature_c",
+    "throttle",
 ];
 
-pub(super) const COLUMNS: Columns = Columns { names: SAMPLE_COLUMNS, facts: 8 };
+pub(super) const COLUMNS: Columns = Columns { names: SAMPLE_COLUMNS, facts: SAMPLE_COLUMNS.len() };
 
 /// The columns of a run of this schema version: each version added some at the end.
 const fn columns_of(version: u64) -> Columns {
     match version {
         1 => Columns { names: SAMPLE_COLUMNS.split_at(7).0, facts: 7 },
+        2 => Columns { names: SAMPLE_COLUMNS.split_at(8).0, facts: 8 },
         _ => COLUMNS,
     }
 }
@@ -177,6 +182,9 @@ impl Tally {
         }
         if sample.core_share.is_some_and(|share| !(share > 0.0 && share.is_finite())) {
             return Err(Unfit::new("core_share", "not a share of a core"));
+        }
+        if sample.sm_mhz.is_some_and(|mhz| !(mhz > 0.0 && mhz.is_finite())) {
+            return Err(Unfit::new("sm_mhz", "not a clock"));
         }
         self.processes.insert(sample.process);
         if !self.seen.insert((sample.process, sample.index)) {

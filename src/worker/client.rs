@@ -34,6 +34,12 @@ impl Spawn {
         let args = ["worker", "--protocol", &VERSION.to_string(), "--provider", provider];
         Spawn { program, args: args.iter().map(OsString::from).collect(), env }
     }
+
+    /// The same on another device than the CPU.
+    pub fn on(mut self, device: &str) -> Self {
+        self.args.extend(["--device", device].map(OsString::from));
+        self
+    }
 }
 
 /// A live worker process. Dropping it ends the process.

@@ -30,6 +30,8 @@ pub struct Processes {
     external: HashSet<String>,
     handover: Option<Handover>,
     patience: Option<Duration>,
+    /// Own workers that [`Processes::patience`] is for too.
+    impatient: HashSet<String>,
 }
 
 struct Handle {
@@ -52,6 +54,7 @@ impl Processes {
             external: HashSet::new(),
             handover: None,
             patience: None,
+            impatient: HashSet::new(),
         }
     }
 
@@ -97,9 +100,16 @@ impl Processes {
         self
     }
 
+    /// How long the workers of a provider of this build's may take, likewise.
+    pub fn with_patience_for(mut self, provider: &str, patience: Duration) -> Self {
+        self.impatient.insert(provider.to_owned());
+        self.with_patience(patience)
+    }
+
     /// The limit of a wait for this provider.
     fn limit(&self, provider: &str, usual: Duration) -> Duration {
-        self.patience.filter(|_| self.external.contains(provider)).unwrap_or(usual)
+        let theirs = self.external.contains(provider) || self.impatient.contains(provider);
+        self.patience.filter(|_| theirs).unwrap_or(usual)
     }
 
     /// The file with the expected answer of the case that comes next; `None`: workers compute it, and what was laid out for
@@ -261,7 +271,8 @@ impl Crew for Processes {
         let reply = if self.external.contains(&job.provider) {
             self.prepare_external(process, job, handle, &mut request)?
         } else {
-            self.ask(process, &job.provider, &request, PREPARE_LIMIT)?
+            let limit = self.limit(&job.provider, PREPARE_LIMIT);
+            self.ask(process, &job.provider, &request, limit)?
         };
         if let Reply::Prepared { launch_ns, .. } = reply {
             self.handles.insert(

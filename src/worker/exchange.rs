@@ -102,7 +102,14 @@ impl Handover {
             Some(reason) => Reply::Wrong { reason, check: Some(checked.check) },
             None => {
                 let check = checked.check;
-                Reply::Prepared { check, launch_ns, allocated, slots: slots.max(1), counters }
+                Reply::Prepared {
+                    check,
+                    launch_ns,
+                    allocated,
+                    slots: slots.max(1),
+                    counters,
+                    most_iterations: None,
+                }
             }
         }
     }
@@ -203,7 +210,8 @@ mod tests {
     fn handover() -> Handover {
         let (memory, last_level_cache) = (Bytes(1 << 34), Bytes(32 << 20));
         let isa = Isa::PORTABLE;
-        Handover::new(Capabilities { isa, threads: 1, memory, last_level_cache }, 3).unwrap()
+        Handover::new(Capabilities { isa, threads: 1, memory, last_level_cache, gpu: None }, 3)
+            .unwrap()
     }
 
     fn case() -> Case {

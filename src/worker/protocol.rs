@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::device::cuda::nvml::Reading;
+use crate::measure::gpu::Calibration;
 use crate::ops::{Case, DType, Hyper, Role};
 use crate::record::Check;
 
@@ -68,6 +70,8 @@ pub enum Request {
         /// Which one.
         handle: u64,
     },
+    /// Measure what measuring itself comes to: of a worker that has a GPU.
+    Calibrate,
     /// End.
     Exit,
 }
@@ -131,6 +135,9 @@ pub enum Reply {
         /// Named numbers about preparation.
         #[serde(default)]
         counters: BTreeMap<String, f64>,
+        /// Launches that a sample can have at most, where the worker sets a limit: 1 where each is behind a flush of the cache.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        most_iterations: Option<u64>,
     },
     /// The kernel of an external program is ready, and the results of its first launch lie where they were asked for: the
     /// run checks them.
@@ -165,6 +172,8 @@ pub enum Reply {
         /// How.
         reason: String,
     },
+    /// What was asked by [`Request::Calibrate`].
+    Calibrated(Box<Calibration>),
     /// What was asked by [`Request::Sample`].
     Samples(Visit),
     /// The kernel is gone.
@@ -188,6 +197,12 @@ pub struct Visit {
     /// Times that the system took a thread off its CPU against its will.
     #[serde(default)]
     pub involuntary_switches: u64,
+    /// Energy of a launch in millijoules, where it was measured over a window of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy_mj: Option<f64>,
+    /// Why it was not, where it should have been.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy_refused: Option<String>,
 }
 
 /// From this share of a core on it counts as the measuring thread's own: a neighbour on the core takes about half of it, the
@@ -208,6 +223,9 @@ pub struct Timed {
     /// The share of its core that the measuring thread had to itself: see [`crate::device::core_share`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub core_share: Option<f64>,
+    /// What the GPU told of itself right behind the sample.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<Reading>,
 }
 
 impl Timed {
@@ -219,6 +237,11 @@ impl Timed {
     /// Whether threads waited for a CPU for more than 1 % of the batch, where the system says.
     pub fn waited(&self) -> bool {
         self.run_queue_ns.is_some_and(|wait| wait * 100 > self.wall_ns)
+    }
+
+    /// Whether something held the GPU's clock down that nobody chose, where it tells.
+    pub fn is_slowed(&self) -> bool {
+        self.gpu.and_then(|gpu| gpu.throttle).is_some_and(|throttle| throttle.is_slowed())
     }
 
     /// Whether threads waited, or something else ran on the measuring thread's core, where that can be told.

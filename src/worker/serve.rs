@@ -13,8 +13,9 @@ use crate::error::{Error, Result};
 use crate::kernels::peak::anchor::fma_anchor;
 use crate::kernels::{Prepared, Registry};
 use crate::measure::clock::Clock;
+use crate::measure::gpu::{Bench, Kept};
 use crate::measure::{covariates, visit};
-use crate::ops::{Case, Expected, Inputs};
+use crate::ops::{Cache, Case, Expected, Inputs};
 
 /// Rough length of the warm-up that follows the check of an answer.
 const WARM_UP_NS: u64 = 2_000_000;
@@ -62,6 +63,7 @@ pub fn serve(
         held: HashMap::new(),
         case: None,
         core: CoreProbe::default(),
+        bench: None,
     };
     for line in input.lines() {
         let line = line.map_err(Error::io("read", "standard input"))?;
@@ -70,7 +72,7 @@ pub fn serve(
         if request == Request::Exit {
             break;
         }
-        say(&worker.answer(request))?;
+        say(&worker.answer(request)?)?;
     }
     Ok(())
 }
@@ -83,9 +85,14 @@ struct Worker<'d> {
     /// Operands and answer of the last case: the kernels of a case come one after another.
     case: Option<Shared>,
     core: CoreProbe,
+    /// What is measured with, where the device is a GPU; made when it is first needed.
+    bench: Option<Bench<'d>>,
 }
 
 struct Held<'d> {
+    /// What a GPU's measuring keeps of it.
+    kept: Kept,
+    case: Case,
     prepared: Box<dyn Prepared + 'd>,
     slot: usize,
     /// `slot` when the operands were last restored.
@@ -103,7 +110,10 @@ struct Shared {
 
 impl<'d> Worker<'d> {
     /// A panic of a kernel costs that kernel, not the worker.
-    fn answer(&mut self, request: Request) -> Reply {
+    ///
+    /// # Errors
+    /// When a GPU's context is lost: this process is of no further use.
+    fn answer(&mut self, request: Request) -> Result<Reply> {
         let outcome = catch_unwind(AssertUnwindSafe(|| match request {
             Request::Prepare { handle, kernel, case, seed, expected, .. } => {
                 self.prepare(handle, &kernel, &case, seed, expected.as_deref())
@@ -120,15 +130,37 @@ impl<'d> Worker<'d> {
                 }
                 Ok(Reply::Released { peak_resident })
             }
+            Request::Calibrate => {
+                let bench = self
+                    .bench()?
+                    .ok_or_else(|| Error::Usage("this worker has no GPU to calibrate".into()))?;
+                Ok(Reply::Calibrated(Box::new(bench.calibrate()?)))
+            }
             Request::Exit => unreachable!("an exit ends the loop before it gets here"),
         }));
-        match outcome {
+        Ok(match outcome {
             Ok(Ok(reply)) => reply,
+            Ok(Err(error @ Error::Lost(_))) => return Err(error),
             // A library that is missing or lacks a function is no fault of the kernel.
-            Ok(Err(error @ Error::Library(_))) => Reply::Refused { reason: error.to_string() },
+            Ok(Err(error @ (Error::Library(_) | Error::Refused(_)))) if !self.is_gpus(&error) => {
+                Reply::Refused { reason: error.to_string() }
+            }
             Ok(Err(error)) => Reply::Failed { reason: error.to_string() },
             Err(panic) => Reply::Failed { reason: format!("panicked: {}", message(&*panic)) },
+        })
+    }
+
+    /// Whether an error is of a GPU's driver, which is there and should have worked: no missing library of a baseline.
+    fn is_gpus(&self, error: &Error) -> bool {
+        matches!((self.device, error), (Device::Gpu(_), Error::Library(_)))
+    }
+
+    /// What a GPU is measured with.
+    fn bench(&mut self) -> Result<Option<&Bench<'d>>> {
+        if let (Device::Gpu(gpu), None) = (self.device, &self.bench) {
+            self.bench = Some(Bench::new(gpu)?);
         }
+        Ok(self.bench.as_ref())
     }
 
     fn prepare(
@@ -169,7 +201,11 @@ impl<'d> Worker<'d> {
             return Ok(Reply::Wrong { reason, check: Some(checked.check) });
         }
         let mut slot = 0;
-        let launch_ns = visit::rough_launch_ns(&mut *prepared, &mut slot, self.clock, WARM_UP_NS)?;
+        let clock = self.clock;
+        let launch_ns = match self.bench()? {
+            Some(bench) => bench.rough(&mut *prepared, &mut slot)?,
+            None => visit::rough_launch_ns(&mut *prepared, &mut slot, clock, WARM_UP_NS)?,
+        };
         let mut counters: BTreeMap<String, f64> =
             prepared.counters().unwrap_or_default().into_iter().collect();
         counters.insert("prepare_ns".into(), prepare_ns as f64);
@@ -179,11 +215,21 @@ impl<'d> Worker<'d> {
             allocated: prepared.allocated().0,
             slots: prepared.slots(),
             counters,
+            // Behind each flush of a GPU's cache stands one launch.
+            most_iterations: (self.bench.is_some() && case.cache == Cache::Cold).then_some(1),
         };
         let updates_in_place = case.operands().iter().any(|spec| spec.in_out);
         self.held.insert(
             handle,
-            Held { prepared, slot, reset_at: 0, shortest_ns: launch_ns, updates_in_place },
+            Held {
+                kept: Kept::default(),
+                case: *case,
+                prepared,
+                slot,
+                reset_at: 0,
+                shortest_ns: launch_ns,
+                updates_in_place,
+            },
         );
         Ok(reply)
     }
@@ -198,6 +244,12 @@ impl<'d> Worker<'d> {
         if held.updates_in_place && held.slot - held.reset_at + coming > LAUNCHES_A_RESET {
             held.prepared.reset()?;
             held.reset_at = held.slot;
+        }
+        if let Some(bench) = &self.bench {
+            let Held { prepared, slot, kept, case, shortest_ns, .. } = held;
+            let wanted = (iterations, count);
+            let visit = bench.take(case, &mut **prepared, slot, kept, *shortest_ns, wanted)?;
+            return Ok(Reply::Samples(visit));
         }
         let (work, time) = fma_anchor(&isa);
         let mut visit = visit::take(

@@ -8,7 +8,9 @@ fn driver(mode: &str, folder: &Path) -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conform/driver.c");
     let made = folder.join(format!("lib{}.so", mode.to_lowercase()));
     let out = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O1", "-w", &format!("-DMODE={mode}"), "-o"])
+        // It gives itself the name of NVIDIA's, by which the look-up finds it once it is loaded.
+        .args(["-shared", "-fPIC", "-O1", "-w", "-Wl,-soname,libcuda.so"])
+        .args([&format!("-DMODE={mode}"), "-o"])
         .args([&made, &source])
         .output()
         .unwrap_or_else(|e| panic!("this test needs the C compiler that Rust links with: cc: {e}"));
@@ -39,6 +41,13 @@ fn without_a_gpu_one_line_says_so_and_the_exit_code_is_3() {
         assert_eq!(errors.lines().count(), 1, "{errors}");
         assert!(errors.contains("driver"), "{errors}");
     }
+}
+
+#[test]
+fn a_driver_that_is_too_old_is_told_with_its_version_and_the_way_out() {
+    let (code, _, errors) = with("OLD");
+    assert_eq!(code, Some(3), "{errors}");
+    assert!(errors.contains("CUDA 11.8") && errors.contains("update NVIDIA's driver"), "{errors}");
 }
 
 #[test]

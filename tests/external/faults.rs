@@ -156,6 +156,7 @@ fn a_worker_that_hangs_is_killed_with_all_that_it_has_started_and_its_neighbour_
         };
         let jobs = [job("matmul/bad", "bad"), job("matmul/naive", "own")];
         let goal = Goal {
+            exclude_throttled: false,
             precision: 0.5,
             budget: Nanos(1e8),
             min_processes: 1,

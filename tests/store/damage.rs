@@ -111,7 +111,7 @@ fn a_run_of_a_newer_schema_says_which_version_it_has_and_what_to_do() {
     for (machine, message) in [
         (
             r#"{"schema_version": 7}"#,
-            "schema version 7 is newer than 2, the newest that this build reads; upgrade",
+            "schema version 7 is newer than 3, the newest that this build reads; upgrade",
         ),
         (r#"{"schema_version": 0}"#, "schema version 0 is unknown"),
         (r#"{"schema_version": "1"}"#, "schema version \"1\" is unknown"),
@@ -191,15 +191,18 @@ fn samples_that_are_cut_off_damaged_or_of_another_run_are_refused() {
         out.write_all(text.as_bytes()).unwrap();
         out.finish().unwrap()
     };
-    let header = "record_id,process,index,wall_ns,cpu_ns,run_queue_ns,iterations,core_share\n";
+    let header = "record_id,process,index,wall_ns,cpu_ns,run_queue_ns,iterations,core_share,\
+                  sm_mhz,power_mw,temperature_c,throttle\n";
     for (rows, message) in [
         ("", "record 1 (matmul/simd): 0 samples where the record was computed from 12"),
-        ("77,0,0,1,,,1,\n", "samples.csv.gz:2: record_id: 77 is not in records.csv"),
-        ("1,0,0,1,,,0,\n", "samples.csv.gz:2: iterations: 0"),
-        ("1,0,0,1,,,1,\n1,0,0,1,,,1,\n", "samples.csv.gz:3: index: sample 0 of process 0"),
-        ("1,0,0,1.5,,,1,\n", "samples.csv.gz:2: wall_ns: `1.5`"),
-        ("1,0,0,1,,,1,\n1,0,0,1,,,1,-1\n", "samples.csv.gz:3: core_share: not a share"),
-        ("1,0,0,1,,,1,\n1,0,1,1,,,1", "samples.csv.gz:3: cut off"),
+        ("77,0,0,1,,,1,,,,,\n", "samples.csv.gz:2: record_id: 77 is not in records.csv"),
+        ("1,0,0,1,,,0,,,,,\n", "samples.csv.gz:2: iterations: 0"),
+        ("1,0,0,1,,,1,,,,,\n1,0,0,1,,,1,,,,,\n", "samples.csv.gz:3: index: sample 0 of process 0"),
+        ("1,0,0,1.5,,,1,,,,,\n", "samples.csv.gz:2: wall_ns: `1.5`"),
+        ("1,0,0,1,,,1,,,,,\n1,0,0,1,,,1,-1,,,,\n", "samples.csv.gz:3: core_share: not a share"),
+        ("1,0,0,1,,,1,,0,,,\n", "samples.csv.gz:2: sm_mhz: not a clock"),
+        ("1,0,0,1,,,1,,,,,warm\n", "samples.csv.gz:2: throttle: unknown reason `warm`"),
+        ("1,0,0,1,,,1,,,,,\n1,0,1,1,,,1", "samples.csv.gz:3: cut off"),
     ] {
         fs::write(&path, gz(&format!("{header}{rows}"))).unwrap();
         assert!(samples().contains(message), "{message}: {}", samples());

@@ -6,6 +6,7 @@ use scalemark::ops::{
     Regime, Rule, Transpose, Update,
 };
 use scalemark::record::{Check, Counter, Outcome, Record, Sample, StopReason, Timing};
+use scalemark::throttle::Throttle;
 use scalemark::units::{ByteRate, Bytes, FlopRate, Nanos};
 
 /// One record and what belongs to it.
@@ -188,6 +189,10 @@ pub fn samples_of(record: &Record, seed: u64) -> Vec<Sample> {
         run_queue_ns: (seed & 2 == 0).then_some(i as u64 % 3),
         core_share: (seed & 4 == 0).then_some(0.5 + i as f64 / 64.0),
         iterations: 1 + i as u64,
+        sm_mhz: (seed & 8 == 0).then_some(1410.5 + i as f64),
+        power_mw: (seed & 16 == 0).then_some(300_000 + i as u64),
+        temperature_c: (seed & 32 == 0).then_some(40 + i as u32 % 50),
+        throttle: (seed & 64 == 0).then_some(Throttle(seed >> 40 & 0x3ff)),
     };
     (0..timing.samples).map(sample).collect()
 }

@@ -94,6 +94,10 @@ pub fn write(folder: &Path, run: &Run) {
             run_queue_ns: Some(0),
             iterations: 1000,
             core_share: Some(1.0),
+            sm_mhz: None,
+            power_mw: None,
+            temperature_c: None,
+            throttle: None,
         };
         let samples: Vec<Sample> = (0..12).map(sample).collect();
         writer.append(&record, &samples, &[]).unwrap();

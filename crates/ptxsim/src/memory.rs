@@ -240,6 +240,15 @@ impl Memory {
         Ok(Pointer(((self.allocations.len() as u64) << SPAN_BITS) + LEAD))
     }
 
+    /// Gives an allocation back: its bytes are gone, and an access to it is out of bounds. Its addresses are not used again.
+    pub fn release(&mut self, pointer: Pointer) {
+        if let Some((k, _)) = index(pointer.0)
+            && let Some(allocation) = self.allocations.get_mut(k)
+        {
+            *allocation = Allocation::new("memory that was given back", 0);
+        }
+    }
+
     /// An allocation that kernels may read only.
     pub(crate) fn seal(&mut self, pointer: Pointer) {
         if let Some((allocation, _)) =

@@ -87,6 +87,7 @@ pub fn levels(run: &Run) -> anyhow::Result<BTreeMap<Key, Vec<f64>>> {
             run_queue_ns: sample.run_queue_ns,
             iterations: sample.iterations,
             core_share: sample.core_share,
+            ..Timed::default()
         });
     }
     let mut levels: BTreeMap<Key, Vec<f64>> = BTreeMap::new();

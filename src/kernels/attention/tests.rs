@@ -34,8 +34,13 @@ fn worst(expected: &Expected, outputs: &[Tensor]) -> f64 {
 }
 
 fn device(isa: Isa) -> Device {
-    let capabilities =
-        Capabilities { isa, threads: 3, memory: Bytes(1 << 32), last_level_cache: Bytes(1 << 20) };
+    let capabilities = Capabilities {
+        isa,
+        threads: 3,
+        memory: Bytes(1 << 32),
+        last_level_cache: Bytes(1 << 20),
+        gpu: None,
+    };
     Device::Cpu(CpuDevice { capabilities, pin: false, rayon: false })
 }
 

@@ -14,10 +14,11 @@ pub use plan::{Buffer, Init, MapType, Plan, Scalar, Step, Swizzle, TensorMap, Wo
 pub use sources::HEADERS;
 
 use super::{Kernel, KernelId, Prepared};
-use crate::device::{Capabilities, Device};
+use crate::device::{Capabilities, Device, GpuFacts};
 use crate::error::{Error, Result};
 use crate::nvrtc::Source;
 use crate::ops::{Case, Inputs};
+use crate::units::Bytes;
 
 /// A CUDA kernel: what it is called, where it runs, and how its launches are planned.
 pub struct CudaKernel {
@@ -46,9 +47,23 @@ pub struct CudaKernel {
 }
 
 impl CudaKernel {
-    /// The source with the headers of this build.
+    /// The source with its headers: of this build, or of the folder that `SCALEMARK_KERNELS` names.
     pub fn source(&self) -> Source<'static> {
-        Source { name: self.file, text: self.text, headers: HEADERS }
+        sources::source_of(self)
+    }
+
+    /// FNV-1a of the kernel's file and every header that it may include: the same for every build, so that runs can be compared.
+    pub fn source_hash(&self) -> String {
+        let source = self.source();
+        let headers = source.headers.iter().flat_map(|(name, text)| [*name, *text]);
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        for text in [source.name, source.text].into_iter().chain(headers) {
+            // A byte that no text has tells where one ends.
+            for byte in text.bytes().chain([0xff]) {
+                hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+            }
+        }
+        format!("{hash:016x}")
     }
 
     /// Why it cannot do `case` on `architecture`, if so.
@@ -57,6 +72,26 @@ impl CudaKernel {
             .map(Cow::from)
             .or_else(|| (self.refuses)(case))
             .or_else(|| self.needs.refuses(architecture).map(Cow::from))
+    }
+
+    /// What of a GPU a case that is not refused otherwise needs more of than there is, in numbers.
+    fn does_not_fit(&self, on: &Capabilities, gpu: &GpuFacts, case: &Case) -> Option<String> {
+        let plan = (self.plan)(case, gpu.architecture);
+        let sets = on.buffer_sets(case) as u64;
+        let needs = Bytes((case.buffer_bytes().0 + plan.workspace_bytes()) * sets);
+        if needs > on.memory {
+            return Some(format!(
+                "needs {needs} of the GPU's memory, of which {} are free",
+                on.memory
+            ));
+        }
+        let shared = plan.steps.iter().map(|step| step.shared).max().unwrap_or(0);
+        (shared > gpu.shared_per_block).then(|| {
+            format!(
+                "needs {shared} bytes of shared memory a block, and the GPU gives {}",
+                gpu.shared_per_block
+            )
+        })
     }
 }
 
@@ -73,8 +108,13 @@ impl Kernel for CudaKernel {
         "own"
     }
 
-    fn refuses(&self, _: &Capabilities, case: &Case) -> Option<Cow<'static, str>> {
-        case.invalid().map(Cow::from).or_else(|| (self.refuses)(case))
+    fn refuses(&self, on: &Capabilities, case: &Case) -> Option<Cow<'static, str>> {
+        match &on.gpu {
+            None => case.invalid().map(Cow::from).or_else(|| (self.refuses)(case)),
+            Some(gpu) => self
+                .refuses_on(gpu.architecture, case)
+                .or_else(|| self.does_not_fit(on, gpu, case).map(Cow::from)),
+        }
     }
 
     fn as_cuda(&self) -> Option<&CudaKernel> {
@@ -89,9 +129,10 @@ impl Kernel for CudaKernel {
     ) -> Result<Box<dyn Prepared + 'd>> {
         match device {
             Device::Cpu(_) => {
-                Err(Error::Usage(format!("{} is a CUDA kernel; use --device sim", self.id)))
+                Err(Error::Usage(format!("{} is a CUDA kernel; use --device cuda or sim", self.id)))
             }
             Device::Sim(sim) => sim.prepare(self, case, inputs),
+            Device::Gpu(gpu) => gpu.prepare(self, case, inputs),
         }
     }
 }

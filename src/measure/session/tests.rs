@@ -26,6 +26,7 @@ impl Crew for Scripted<'_> {
             return Ok(Reply::Wrong { reason: "C[0] is NaN".into(), check: None });
         }
         Ok(Reply::Prepared {
+            most_iterations: None,
             check: Check { full: true, deviation: 0.0, tolerance: 1.0 },
             launch_ns: (self.launch)(&job.kernel, process) as f64,
             allocated: 64,
@@ -67,6 +68,7 @@ impl Crew for Scripted<'_> {
 }
 
 const GOAL: Goal = Goal {
+    exclude_throttled: false,
     precision: 0.05,
     budget: Nanos(1e9),
     min_processes: 3,

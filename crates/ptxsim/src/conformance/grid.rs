@@ -147,7 +147,8 @@ fn sends(name: &'static str, send: &str, of: impl Fn(u32) -> u32) -> Kernel {
 
 fn sent() -> impl Iterator<Item = Kernel> {
     let store = "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.u32 [other], w, [bar];";
-    let forms: [(&'static str, fn(u32) -> u32); 9] = [
+    type Form = (&'static str, fn(u32) -> u32);
+    let forms: [Form; 9] = [
         ("red.async add.u32", |x| x.wrapping_add(100)),
         ("red.async min.s32", |x| (x as i32).min(100) as u32),
         ("red.async max.u32", |x| x.max(100)),

@@ -151,7 +151,7 @@ fn holds(conv: &Convolution, element: ElementType, channels: u32, pixels: u32, s
                     // Chunk c of line l lies at c xor l, within as many chunks as the swizzle takes.
                     let chunks = swizzle.width() as usize / 16;
                     let (line, chunk) = (plain / 128, plain / 16 % 8);
-                    let chunk = chunk / chunks * chunks + (chunk % chunks ^ line % chunks);
+                    let chunk = chunk / chunks * chunks + ((chunk % chunks) ^ (line % chunks));
                     let lies = line * 128 + chunk * 16 + plain % 16;
                     assert_eq!(got[lies], want, "{conv:?}: {at}, {offsets}: pixel {k} byte {byte}");
                 }

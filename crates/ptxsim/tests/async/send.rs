@@ -34,7 +34,8 @@ fn words(of: impl Fn(u32) -> [u32; 4]) -> Vec<u32> {
 
 #[test]
 fn words_and_vectors_reach_the_other_block() {
-    let forms: [(&str, u32, fn(u32) -> [u32; 4]); 7] = [
+    type Form = (&'static str, u32, fn(u32) -> [u32; 4]);
+    let forms: [Form; 7] = [
         (".b32 [%r23], %r10", 4, |x| [x, 100, 100, 100]),
         (".s32 [%r23+4], -5", 4, |_| [100, -5i32 as u32, 100, 100]),
         (".u64 [%r23+8], %rd10", 8, |x| [100, 100, x, x + 1000]),
@@ -63,7 +64,8 @@ fn generic_addresses_of_another_block_are_taken() {
 
 #[test]
 fn every_reduction_is_made_in_the_other_block() {
-    let forms: [(&str, fn(u32, u32) -> u32); 10] = [
+    type Form = (&'static str, fn(u32, u32) -> u32);
+    let forms: [Form; 10] = [
         ("add.u32", u32::wrapping_add),
         ("add.s32", u32::wrapping_add),
         ("min.u32", |a, b| a.min(b)),
