@@ -98,7 +98,7 @@ fn a_build_is_not_slower_than_itself_and_every_output_says_so() {
 
 #[test]
 fn runs_of_different_machines_are_refused_and_those_of_one_are_compared_unpaired() {
-    let (zen, xeon) = (run("epyc-zen4"), run("xeon"));
+    let (zen, xeon) = (run("20261124T162525Z-epyc-zen4"), run("xeon"));
     let said = refusal(&["--base", &zen, "--head", &xeon]);
     assert!(
         said.contains("of different machines") && said.contains("compares builds on one machine"),
@@ -221,4 +221,49 @@ fn benchmarks_of_criterion_are_compared_one_by_one() {
     assert!(said.contains("/bin/true lists no benchmarks"), "{said}");
     let said = refusal(&[&all[..], &["--kernel", "nothing"]].concat());
     assert!(said.contains("no benchmark in common"), "{said}");
+}
+
+/// Runs the script of the CI action in an empty folder; its exit code, outputs and summary.
+#[cfg(unix)]
+fn action(variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/.github/actions/gate/gate.sh");
+    let mut command = std::process::Command::new("bash");
+    command.arg(script).current_dir(&folder).env("SCALEMARK", cargo_bin("scalemark"));
+    command.env("GITHUB_OUTPUT", at("outputs")).env("GITHUB_STEP_SUMMARY", at("summary"));
+    let done = command.envs(variables.iter().copied()).output().unwrap();
+    let read = |name: &str| std::fs::read_to_string(at(name)).unwrap_or_default();
+    let outputs = read("outputs");
+    if !outputs.is_empty() {
+        for file in ["gate.json", "gate.md", "gate.xml", "gate.sarif", "samples.csv.gz"] {
+            assert!(at("target/gate/ci").join(file).is_file(), "{file}");
+        }
+    }
+    (done.status.code(), outputs, read("summary"))
+}
+
+#[cfg(unix)]
+#[test]
+fn the_ci_action_passes_on_what_a_gate_came_to() {
+    let count =
+        |to: u32| format!("sh -c 'i=0; while [ $i -lt {to} ]; do i=$((i+1)); done; exit 0'");
+    let (quick, slow) = (count(4_000), count(40_000));
+    let arguments = ("ARGUMENTS", "--max-pairs 12 --seed '3'");
+    let (code, outputs, summary) =
+        action(&[("BASE_COMMAND", &quick), ("HEAD_COMMAND", &slow), arguments]);
+    assert_eq!(code, Some(1));
+    assert!(outputs.starts_with("verdict=slower\nfolder=target/gate/ci"), "{outputs}");
+    assert!(summary.contains("| sh"), "{summary}");
+
+    let same =
+        [("BASE_COMMAND", &*quick), ("HEAD_COMMAND", &*quick), ("ARGUMENTS", "--max-pairs 8")];
+    let (code, outputs, _) = action(&same);
+    assert_eq!(code, Some(0), "what is undecided passes");
+    assert!(!outputs.contains("slower"), "{outputs}");
+
+    let (code, outputs, _) = action(&[("BASE_COMMAND", &quick), ("HEAD_COMMAND", "false")]);
+    assert_eq!((code, outputs.as_str()), (Some(2), ""));
+    let (code, ..) = action(&[("UNDECIDED", "maybe")]);
+    assert_eq!(code, Some(2));
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use glob::Pattern;
 
+use super::build::{self, Target};
 use super::under_way::{UnderWay, finding, keep_report};
 use super::{Pair, empty};
 use crate::cmd::{interrupt, note};
@@ -50,12 +51,8 @@ pub fn commands(args: &Pair, rule: &Rule) -> anyhow::Result<Report> {
 /// When one is no benchmark of criterion, nothing is in both, or samples cannot be written.
 pub fn benchmarks(args: &Pair, rule: &Rule) -> anyhow::Result<Report> {
     interrupt::catch();
-    let (base, head) = both(args, "--criterion", "target/release/deps/NAME-HASH")?;
+    let (base, head, labels) = binaries(args)?;
     let (folder, scratch, start) = (args.folder()?, worker::scratch()?, Instant::now());
-    let absolute = |path: &Path| {
-        std::path::absolute(path).with_context(|| format!("failed to find {}", path.display()))
-    };
-    let (base, head) = (absolute(base)?, absolute(head)?);
     let wanted = wanted(&args.selection.kernel)?;
     let mut ids = [criterion::list(&base)?, criterion::list(&head)?];
     ids.iter_mut().for_each(|ids| ids.retain(|id| wanted(id)));
@@ -94,15 +91,33 @@ pub fn benchmarks(args: &Pair, rule: &Rule) -> anyhow::Result<Report> {
             finding(id, "", TIME, evidence, broken)
         }),
     );
-    let side = |path: &PathBuf| Side {
-        label: path.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned()),
-        version: String::new(),
-    };
-    let mut report = empty(rule, side(&base), side(&head), true, findings);
+    let [base, head] = labels.map(|label| Side { label, version: String::new() });
+    let mut report = empty(rule, base, head, true, findings);
     (report.seed, report.seconds) = (seed, start.elapsed().as_secs_f64());
     report.cut_short = cut_short.unwrap_or_default();
     keep(&folder, &report)?;
     Ok(report)
+}
+
+/// The binaries of base and head, and what they are called.
+fn binaries(args: &Pair) -> anyhow::Result<(PathBuf, PathBuf, [String; 2])> {
+    if let Some(reference) = &args.base_ref {
+        let Some(bench) = &args.bench else {
+            bail!("--base-ref builds a benchmark of both: say which by --bench NAME");
+        };
+        let (base, commit) = build::of_reference(reference, Target::Bench(bench))?;
+        let head = build::of_working_tree(Target::Bench(bench))?;
+        let base_label = format!("{reference} ({})", &commit[..commit.len().min(10)]);
+        return Ok((base, head, [base_label, "working tree".to_owned()]));
+    }
+    let (base, head) = both(args, "--criterion", "target/release/deps/NAME-HASH")?;
+    let absolute = |path: &Path| {
+        std::path::absolute(path).with_context(|| format!("failed to find {}", path.display()))
+    };
+    let label = |path: &Path| {
+        path.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned())
+    };
+    Ok((absolute(base)?, absolute(head)?, [label(base), label(head)]))
 }
 
 fn both<'a>(args: &'a Pair, option: &str, example: &str) -> anyhow::Result<(&'a Path, &'a Path)> {

@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 
+use super::build::{self, Target};
 use super::under_way::{UnderWay, finding, keep_report};
-use super::{Pair, build, empty, folders};
+use super::{Pair, empty, folders};
 use crate::cmd::{interrupt, note};
 use crate::device::cpu::detect_capabilities;
 use crate::gate::exact::{self, Table};
@@ -103,7 +104,7 @@ fn programs(args: &Pair) -> anyhow::Result<(PathBuf, PathBuf, [Side; 2])> {
     let this = || std::env::current_exe().context("failed to find the path of this program");
     let (base, base_label) = match (&args.base, &args.base_ref) {
         (_, Some(reference)) => {
-            let (program, commit) = build::of_reference(reference)?;
+            let (program, commit) = build::of_reference(reference, Target::Scalemark)?;
             (program, format!("{reference} ({})", &commit[..commit.len().min(10)]))
         }
         (Some(base), None) => (base.clone(), name(base)),
@@ -111,7 +112,7 @@ fn programs(args: &Pair) -> anyhow::Result<(PathBuf, PathBuf, [Side; 2])> {
     };
     let (head, head_label) = match (&args.head, &args.base_ref) {
         (Some(head), _) => (head.clone(), name(head)),
-        (None, Some(_)) => (build::of_working_tree()?, "working tree".to_owned()),
+        (None, Some(_)) => (build::of_working_tree(Target::Scalemark)?, "working tree".to_owned()),
         (None, None) => (this()?, "this build".to_owned()),
     };
     for program in [&base, &head] {

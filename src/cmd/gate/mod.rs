@@ -42,6 +42,7 @@ enum What {
   scalemark gate pair --base results/runs/A --head results/runs/B     two runs of one machine, unpaired
   scalemark gate pair --command --base 'old/app in.txt' --head 'new/app in.txt'     any two programs
   scalemark gate pair --criterion --base old/mine-1f0c --head new/mine-9ab2         benchmarks of criterion
+  scalemark gate pair --criterion --bench mine --base-ref main                      the same; builds both
   scalemark gate pair --base-ref main --markdown summary.md --junit gate.xml --github
 
 Thresholds, what is gated and waivers stand in scalemark.toml.
@@ -57,8 +58,17 @@ struct Pair {
     #[arg(long, requires = "head", conflicts_with_all = ["base_ref", "criterion", "counters", "Selection"])]
     command: bool,
     /// Base and head are binaries of criterion benchmarks (cargo bench --no-run names them); --kernel chooses among these
-    #[arg(long, requires = "head", conflicts_with_all = ["base_ref", "counters"])]
+    #[arg(long, conflicts_with = "counters")]
     criterion: bool,
+    /// With --criterion and --base-ref: the benchmark to build of both, as `cargo bench --bench` names it
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "criterion",
+        requires = "base_ref",
+        conflicts_with = "head"
+    )]
+    bench: Option<String>,
     /// The base is this commit of the repository in the current folder: built once, in target/gate
     #[arg(long, value_name = "REF", conflicts_with = "base")]
     base_ref: Option<String>,
@@ -152,6 +162,7 @@ pub(super) fn between(
         head: Some(head),
         command: false,
         criterion: false,
+        bench: None,
         base_ref: None,
         selection: Selection::default(),
         jobs: Some(jobs),

@@ -132,7 +132,7 @@ impl Builds {
         if let Some(known) = self.0.get(commit) {
             return Ok(known.clone());
         }
-        let built = match build::of_reference(commit) {
+        let built = match build::of_reference(commit, build::Target::Scalemark) {
             Ok((program, _)) => Some(program),
             Err(error) => {
                 note(&format!("{}: {error:#}", short(commit)));
