@@ -73,7 +73,7 @@ printf '# scalemark on %s, %s%s\n\n' "$DEVICE" "$MODE" "${DRY:+ (dry: simulated,
 # What is verified, measured and profiled: small in a dry run, for the simulator takes a core's seconds for a GPU's microseconds.
 if [ -n "$DRY" ]; then
   VERIFY=(-m 33 --dtype f32,bf16)
-  RUN=(-m 24 --dtype f32,bf16 --budget 100ms --processes 1 --no-peaks)
+  RUN=(-m 24 --dtype f32,bf16 --budget 100ms --processes 1)
   CHECK=(-m 20)
 elif [ "$MODE" = quick ]; then
   VERIFY=()
@@ -96,6 +96,10 @@ if [ ! -f "$OUT/calibration/machine.json" ]; then finish; fi
 
 # 3. Every row's answers, on the GPU.
 step verify "$BIN" verify --device "$DEVICE" "${VERIFY[@]}"
+if [ -n "$DRY" ]; then
+  step verify-attention "$BIN" verify --device "$DEVICE" --seq 33 --heads 2 --kv-heads 1 --pass fwd,bwd,decode --dtype f32,bf16
+  step verify-optimizer "$BIN" verify --device "$DEVICE" --params 4099
+fi
 
 # 4. The simulator against the hardware, instruction by instruction; and every check of the simulator on what was just verified.
 ARCH=$(grep -o '"capability": *[0-9]*' "$OUT/calibration/machine.json" | head -n 1 | grep -o '[0-9]*$')
@@ -163,9 +167,10 @@ worst() {
       }
     }' "$1"
 }
-if [ -n "$DRY" ]; then
-  skip profiles "ncu profiles no simulation"
-elif command -v ncu >/dev/null; then
+# In a dry run there is nothing to profile; the choice of cases is gone through all the same.
+NCU=
+[ -n "$DRY" ] || NCU=$(command -v ncu)
+if [ -n "$DRY$NCU" ]; then
   mkdir -p "$OUT/profiles"
   number=0
   while read -r kernel row; do
@@ -174,7 +179,7 @@ elif command -v ncu >/dev/null; then
       echo "op,dtype,pass,cache,transpose,m,n,k,batch,heads,kv_heads,seq_q,seq_kv,head_dim_qk,head_dim_v,causal,params"
       echo "$row"
     } >"$OUT/profiles/$number.csv"
-    step "profile-$number" ncu --target-processes all --set full -f -o "$OUT/profiles/$number" \
+    step "profile-$number" ${NCU:+"$NCU" --target-processes all --set full -f -o "$OUT/profiles/$number"} \
       "$BIN" verify --device "$DEVICE" --kernel "$kernel" --cases "$OUT/profiles/$number.csv"
   done < <(worst "$OUT/run-burst/records.csv")
 else

@@ -204,7 +204,7 @@ mod tests {
             spin_asked_ns: 200_000.0,
             spin: flat(202_400.0),
             copy_bytes,
-            copy: flat(copy_bytes.0 as f64 / 4300.0),
+            copy: flat(234_100.0),
             copy_rate: ByteRate(4.3e12),
             memory_rate: Some(ByteRate(4.9e12)),
             memory_free: Bytes(140 << 30),

@@ -118,7 +118,7 @@ impl<'d> Bench<'d> {
             kept.graph = Some((launches, graph));
         }
         if case.regime == Regime::Sustained {
-            self.settle(prepared, slot, kept, launch_ns)?;
+            self.settle(case, prepared, slot, kept, launch_ns)?;
         }
         // What a reset or another kernel left behind is not the first sample's burden.
         self.batch(prepared, slot, kept, graph, 1)?;
@@ -186,6 +186,7 @@ impl<'d> Bench<'d> {
     /// Keeps the GPU at this work until it has settled: by its own time, however fast the host is.
     fn settle(
         &self,
+        case: &Case,
         prepared: &mut dyn Prepared,
         slot: &mut usize,
         kept: &mut Kept,
@@ -199,6 +200,10 @@ impl<'d> Bench<'d> {
             let (lap, done) = self.batch(prepared, slot, kept, kept.graph.is_some(), each)?;
             busy += lap.ns;
             launches += done;
+            // Hundreds of thousands of updates would lead operands far from those of a training run.
+            if case.operands().iter().any(|operand| operand.in_out) {
+                prepared.reset()?;
+            }
         }
         Ok(())
     }
