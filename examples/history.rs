@@ -28,7 +28,7 @@ fn main() -> anyhow::Result<()> {
             };
             Entry {
                 time: start + jiff::SignedDuration::from_mins(i as i64),
-                commit: format!("{i:040x}").into(),
+                commit: format!("{i:010x}").into(),
                 commit_time: None,
                 key: Key {
                     kernel: format!("kernel/{s}"),

@@ -12,6 +12,8 @@ use super::student::{normal_cdf, normal_quantile};
 const EXACT: usize = 12;
 /// Standardized rank sums below this are judged by the normal distribution, which is nearly exact there.
 const FAR: f64 = 2.5;
+/// Steps of counting that an exact tail may take.
+const COUNTED: usize = 12_000;
 
 /// A series cut in two.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,14 +34,14 @@ pub fn ranks(values: &[f64]) -> Vec<f64> {
 /// Ranks, and whether any are shared.
 fn ranks_and_ties(values: &[f64]) -> (Vec<f64>, bool) {
     let mut tied = false;
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_unstable_by(|&i, &j| values[i].total_cmp(&values[j]));
+    let mut order: Vec<(f64, usize)> = values.iter().copied().zip(0..).collect();
+    order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
     let mut ranks = vec![0.0; values.len()];
     let mut first = 0;
-    for group in order.chunk_by(|&i, &j| values[i] == values[j]) {
+    for group in order.chunk_by(|a, b| a.0 == b.0) {
         tied |= group.len() > 1;
         let shared = first as f64 + 0.5 * (group.len() + 1) as f64;
-        group.iter().for_each(|&i| ranks[i] = shared);
+        group.iter().for_each(|&(_, i)| ranks[i] = shared);
         first += group.len();
     }
     (ranks, tied)
@@ -85,26 +87,31 @@ pub fn best_split(values: &[f64], least: usize) -> Option<Split> {
     let (ranks, tied) = ranks_and_ties(values);
     let sums = rank_sums_of(&ranks, least);
     let mut best: Option<Split> = None;
-    let mut extreme = 0.0f64;
+    let mut least_tail = 1.0f64;
     for (k, &z) in (least.max(1)..).zip(&sums) {
         let small = k.min(n - k);
-        let exact = small <= EXACT && z.abs() >= FAR && !tied;
-        extreme = extreme.max(if exact { as_normal(z.abs(), small, n) } else { z.abs() });
+        if small <= EXACT && z.abs() >= FAR && !tied {
+            least_tail = least_tail.min(exact_tail(z.abs(), small, n).unwrap_or(1.0));
+        }
         if best.is_none_or(|best| z.abs() > best.z.abs()) {
-            best = Some(Split { at: k, z, extreme: 0.0 });
+            best = Some(Split { at: k, z, extreme: z.abs() });
         }
     }
-    best.map(|split| Split { extreme, ..split })
+    let mut best = best?;
+    // A standardized size is never made smaller: the approximation is on the safe side here.
+    if least_tail < normal_cdf(-best.extreme) {
+        best.extreme = normal_quantile(least_tail).map_or(best.extreme, |x| -x);
+    }
+    Some(best)
 }
 
-/// The standard normal that is exceeded as seldom as the rank sum of `small` among `n` untied values whose standardized size is `z`.
-fn as_normal(z: f64, small: usize, n: usize) -> f64 {
+/// The probability that the rank sum of `small` among `n` untied values is as large as its standardized size `z` says; `None` where that
+/// is long to count, for then it is not near its end, and the normal distribution will do.
+fn exact_tail(z: f64, small: usize, n: usize) -> Option<f64> {
     let pairs = (small * (n - small)) as f64;
     let sd = (pairs * (n + 1) as f64 / 12.0).sqrt();
     let missing = (0.5 * pairs - z * sd).round().max(0.0) as usize;
-    let p = rank_sum_tail(small, n - small, missing);
-    // A standardized size is never made smaller: the approximation is on the safe side here.
-    normal_quantile(p).map_or(z, |x| z.max(-x))
+    (missing * small <= COUNTED).then(|| rank_sum_tail(small, n - small, missing))
 }
 
 /// P(U ≥ m·n − `missing`) of the Mann–Whitney count of `m` among `n` others, exactly: the coefficients of a Gaussian binomial.

@@ -6,6 +6,7 @@
 
 use super::order::{MAD_TO_SD, mad, median};
 use super::scan::{Split, best_split, levels, ranks, selection};
+use super::student::normal_cdf;
 
 /// Points on each side of a step.
 pub const LEAST: usize = 3;
@@ -46,14 +47,17 @@ pub struct Scan {
 
 /// The part of the error that the search through a whole series may spend; searches through halves and quarters of it share the rest.
 const WHOLE: f64 = 0.85;
+/// A whole series this improbable needs no search of its parts.
+const CLEAR: f64 = 1e-9;
 /// Values of a part that is searched by itself.
 const PART: usize = 20;
 
 /// The clearest split of a series, and its p-value.
 ///
 /// A level that comes and goes again hardly shows in one split of the whole. So halves and quarters, each overlapping the next by half, are searched too: the
-/// first seeded intervals of Kovács, Bühlmann, Li and Munk (2023), "Seeded binary segmentation", with Bonferroni's weights.
-fn clearest(values: &[f64], rho: f64) -> Option<(usize, f64)> {
+/// first seeded intervals of Kovács, Bühlmann, Li and Munk (2023), "Seeded binary segmentation", with Bonferroni's weights. They are left out where the whole
+/// is as improbable as `enough`.
+fn clearest(values: &[f64], rho: f64, enough: f64) -> Option<(usize, f64)> {
     let n = values.len();
     let split = best_split(values, LEAST)?;
     let widths: Vec<usize> = [n / 2, n / 4].into_iter().filter(|&w| w >= PART).collect();
@@ -69,10 +73,15 @@ fn clearest(values: &[f64], rho: f64) -> Option<(usize, f64)> {
         .collect();
     let whole = if parts.is_empty() { 1.0 } else { WHOLE };
     let mut best = (split.at, p_of(&split, n, rho) / whole);
+    if best.1 <= enough {
+        return Some(best);
+    }
     let weight = (1.0 - WHOLE) / parts.len() as f64;
     for (from, to) in parts {
         if let Some(split) = best_split(&values[from..to], LEAST) {
-            let p = p_of(&split, to - from, rho) / weight;
+            // Before selection is counted, which only makes it larger.
+            let alone = 2.0 * normal_cdf(-scaled(&split, rho)) / weight;
+            let p = if alone < best.1 { p_of(&split, to - from, rho) / weight } else { 1.0 };
             if p < best.1 {
                 best = (from + split.at, p);
             }
@@ -87,7 +96,7 @@ pub fn scan(values: &[f64]) -> Option<Scan> {
         return None;
     }
     let rho = correlation(values);
-    let p = clearest(values, rho).map_or(1.0, |(_, p)| p);
+    let p = clearest(values, rho, CLEAR).map_or(1.0, |(_, p)| p);
     Some(Scan { p, rho })
 }
 
@@ -118,7 +127,7 @@ pub fn steps(values: &[f64], alpha: f64, rho: f64) -> Vec<Step> {
 }
 
 fn segment(values: &[f64], from: usize, alpha: f64, rho: f64, cuts: &mut Vec<usize>) {
-    let Some((at, p)) = clearest(values, rho) else { return };
+    let Some((at, p)) = clearest(values, rho, alpha) else { return };
     if p <= alpha {
         cuts.push(from + at);
         let (left, right) = values.split_at(at);
@@ -180,7 +189,11 @@ pub fn inflation(rho: f64) -> f64 {
 }
 
 fn p_of(split: &Split, n: usize, rho: f64) -> f64 {
-    selection(split.extreme / inflation(rho).sqrt(), n, LEAST)
+    selection(scaled(split, rho), n, LEAST)
+}
+
+fn scaled(split: &Split, rho: f64) -> f64 {
+    split.extreme / inflation(rho).sqrt()
 }
 
 /// The lag-1 correlation of what is left of a series without its steps, which need not be any: from 0 to 0.95. It is the mean over
