@@ -108,7 +108,7 @@ fn executable(messages: &str, name: &str) -> Option<PathBuf> {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         (message["target"]["name"] == name).then(|| message["executable"].as_str())?.map(Into::into)
     };
-    messages.lines().filter_map(of).last()
+    messages.lines().rev().find_map(of)
 }
 
 #[cfg(test)]
