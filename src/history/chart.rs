@@ -66,7 +66,16 @@ impl Plot {
         }
         let per_cent = series.series.basis != Some(Basis::Exact);
         let first = series.findings.iter().map(|f| f.at).min().unwrap_or(levels.len());
-        let zero = median(&mut levels[..first.max(1)].to_vec())?;
+        let drifts = |f: &&Finding| f.kind == Kind::Drift;
+        let zero = match series.findings.iter().find(drifts) {
+            // Where its line begins.
+            Some(drift) => {
+                let slope = drift.ratio.0.ln() / (levels.len() - 1) as f64;
+                let start = |(i, level): (usize, &f64)| level - slope * i as f64;
+                median(&mut levels.iter().enumerate().map(start).collect::<Vec<_>>())?
+            }
+            None => median(&mut levels[..first.max(1)].to_vec())?,
+        };
         let value = |level: &f64| if per_cent { 100.0 * (level - zero).exp_m1() } else { *level };
         let values: Vec<f64> = levels.iter().map(value).collect();
         // A few far values may not flatten the rest: they are drawn at the edge.

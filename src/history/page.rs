@@ -83,7 +83,8 @@ fn findings_table(page: &mut String, report: &Report) {
 
 fn class(finding: &Finding) -> &'static str {
     match finding.state {
-        State::Open => finding.direction(),
+        State::Open if finding.ratio.0 > 1.0 => "slower",
+        State::Open => "faster",
         _ => "settled",
     }
 }

@@ -73,9 +73,14 @@ impl Finding {
         self.ratio.0 > 1.0 && self.state == State::Open
     }
 
-    /// `slower` or `faster`; `more` or `less` of what is counted.
+    /// `slower` or `faster`; of what is counted, `worse` or `better`.
     pub fn direction(&self) -> &'static str {
-        if self.ratio.0 > 1.0 { "slower" } else { "faster" }
+        match (self.ratio.0 > 1.0, self.values.is_some()) {
+            (true, false) => "slower",
+            (false, false) => "faster",
+            (true, true) => "worse",
+            (false, true) => "better",
+        }
     }
 
     /// Its size, for people.
@@ -128,12 +133,18 @@ impl Judged {
         &self.series.key
     }
 
+    /// Whether the last change made it faster, and did more than take back what was slower before.
+    fn is_faster(&self) -> bool {
+        let change: f64 = self.findings.iter().map(|f| f.ratio.0.ln()).sum();
+        self.findings.last().is_some_and(|f| f.ratio.0 < 1.0 && change < 0.25 * f.ratio.0.ln())
+    }
+
     /// `slower`, `faster`, `steady` or `not judged`.
     pub fn verdict(&self) -> &'static str {
         match () {
             () if self.findings.iter().any(Finding::is_open_slowdown) => "slower",
             () if self.unjudged.is_some() => "not judged",
-            () if self.findings.last().is_some_and(|f| f.ratio.0 < 1.0) => "faster",
+            () if self.is_faster() => "faster",
             () => "steady",
         }
     }

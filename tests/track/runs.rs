@@ -4,6 +4,7 @@ use std::path::Path;
 
 use scalemark::ops::{Case, Matmul, Precision, Problem};
 use scalemark::record::{Check, Outcome, Record, Sample, StopReason, Timing};
+use scalemark::stats::random::Random;
 use scalemark::store::RunWriter;
 use scalemark::units::{Bytes, Nanos};
 use serde_json::{Value, json};
@@ -78,19 +79,16 @@ pub fn write(folder: &Path, run: &Run) {
             peak_bytes: None,
             source_hash: "0".into(),
         };
-        // A deviation of some per mille, other in each run, kernel and process.
-        let off = |process: usize| {
-            let mixed = (u64::from(run.at) * 31 + record_id * 7 + process as u64 * 3)
-                .wrapping_add(run.name.len() as u64)
-                .wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            1.0 + 0.004 * ((mixed >> 40) as f64 / (1u64 << 24) as f64 - 0.5)
-        };
+        // A deviation of two per mille, other in each run, kernel and process.
+        let seed = u64::from(run.at) << 16 | record_id << 8 | run.name.len() as u64;
+        let mut random = Random::new(seed);
+        let off: Vec<f64> = (0..3).map(|_| 1.0 + 0.002 * random.normal()).collect();
         let sample = |i: usize| Sample {
             record_id,
             process: i / 4,
             index: i % 4,
-            wall_ns: (1000.0 * run.time * off(i / 4)) as u64,
-            cpu_ns: Some((1000.0 * run.time * off(i / 4)) as u64),
+            wall_ns: (1000.0 * run.time * off[i / 4]) as u64,
+            cpu_ns: Some((1000.0 * run.time * off[i / 4]) as u64),
             run_queue_ns: Some(0),
             iterations: 1000,
             core_share: Some(1.0),
