@@ -75,8 +75,9 @@ impl FromStr for Throttle {
 
 impl TryFrom<String> for Throttle {
     type Error = String;
+    /// Its error names the column, which a reader of tables is not told for words that are parsed.
     fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
+        text.parse().map_err(|reason: String| format!("throttle: {reason}"))
     }
 }
 

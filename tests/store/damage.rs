@@ -90,17 +90,23 @@ fn a_case_that_is_recorded_twice_is_refused() {
 }
 
 #[test]
-fn a_run_of_the_first_schema_is_read_and_not_written_to() {
-    let folder = tempfile::tempdir().unwrap();
-    let run = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("results/runs/20261124T015313Z-epyc-zen4-7412ed063a");
-    for file in ["machine.json", "records.csv", "counters.csv", "samples.csv.gz", "seal.json"] {
-        fs::copy(run.join(file), folder.path().join(file)).unwrap();
+fn a_run_of_an_older_schema_is_read_and_not_written_to() {
+    for (version, run) in
+        [(1, "20261124T015313Z-epyc-zen4-7412ed063a"), (2, "20261124T162525Z-epyc-zen4-bac40e5a2b")]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let run = Path::new(env!("CARGO_MANIFEST_DIR")).join("results/runs").join(run);
+        for file in ["machine.json", "records.csv", "counters.csv", "samples.csv.gz", "seal.json"] {
+            fs::copy(run.join(file), folder.path().join(file)).unwrap();
+        }
+        let samples = Run::read(folder.path()).unwrap().samples().unwrap();
+        assert!(samples.len() > 100, "{version}");
+        assert!(samples.iter().all(|s| s.sm_mhz.is_none() && s.throttle.is_none()), "{version}");
+        assert_eq!(samples.iter().any(|s| s.core_share.is_some()), version == 2);
+        let error = RunWriter::resume(folder.path()).unwrap_err().to_string();
+        assert!(error.contains(&format!("schema version {version}")), "{error}");
+        assert!(error.contains("start a new run"), "{error}");
     }
-    let samples = Run::read(folder.path()).unwrap().samples().unwrap();
-    assert!(samples.len() > 1000 && samples.iter().all(|sample| sample.core_share.is_none()));
-    let error = RunWriter::resume(folder.path()).unwrap_err().to_string();
-    assert!(error.contains("schema version 1") && error.contains("start a new run"), "{error}");
 }
 
 #[test]

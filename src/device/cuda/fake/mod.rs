@@ -1,7 +1,7 @@
 //! A driver without a GPU: launches are executed by the PTX simulator, on a clock that is made up.
 //!
 //! It is for tests and dry runs. What it computes is what the kernels compute; what it times is a model of a small GPU (see
-//! [`clock`]), and says nothing about any. Launches wait in a queue, as on a GPU: they execute when the host waits for them, and
+//! its `clock`), and says nothing about any. Launches wait in a queue, as on a GPU: they execute when the host waits for them, and
 //! a stream that is blocked holds them back. It breaks as [`Conditions`] say.
 
 mod clock;
