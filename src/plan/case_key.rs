@@ -109,8 +109,8 @@ mod tests {
     #[test]
     fn groups_shared_heads_and_two_head_dimensions_come_back_too() {
         for key in [
-            "matmul/nt/m64-n65-k66-e8-skew0.5/bf16/fwd/t2/cold/burst",
-            "matmul/tn/b3-m64-n65-k66/f32/fwd/t2/cold/burst",
+            "matmul/nn/m64-n65-k66-e8-skew0.5/bf16/fwd/t2/cold/burst",
+            "matmul/nt/b3-m64-n65-k66/f32/bwd/t1/warm/burst",
             "attention/b2-h8-kv2-q1-s512-d192x128-full/f32/decode/t1/warm/sustained",
             "adamw/p1000/bf16+f32/t2/warm/burst",
         ] {

@@ -160,7 +160,7 @@ fn step(values: &[f64], cuts: &[usize], i: usize, rho: f64) -> Option<Step> {
 }
 
 /// The most likely place of the one step of a stretch, near `guess`, and the first and last that are plausible: by squares of
-/// distances from the medians of both sides, in which far values count no more than [`CLIP`] deviations. (The place of the greatest
+/// distances from the medians of both sides, in which far values count no more than 2.5 deviations. (The place of the greatest
 /// rank sum leans to the middle, where its variance is larger.)
 fn place(values: &[f64], guess: usize, rho: f64) -> Option<(usize, (usize, usize))> {
     let n = values.len();
@@ -199,7 +199,7 @@ fn scaled(split: &Split, rho: f64) -> f64 {
 }
 
 /// The lag-1 correlation of what is left of a series without its steps, which need not be any: from 0 to 0.95. It is the mean over
-/// stretches of about [`STRETCH`] values, so that a long series with many steps does not pass for one that wanders.
+/// stretches of about 80 values, so that a long series with many steps does not pass for one that wanders.
 pub fn correlation(values: &[f64]) -> f64 {
     let count = (values.len() / STRETCH).max(1);
     let end = |i: usize| i * values.len() / count;
@@ -211,7 +211,7 @@ pub fn correlation(values: &[f64]) -> f64 {
 ///
 /// Two steps (there and back) would pass for correlation if only one were taken out, and a place that the other one blurs would
 /// leave a piece of it; so there is one cut, one on either side of it, and each is found again between its neighbours. (Of fewer than
-/// [`THREE_CUTS`] values, four means would take most of what there is to estimate from: there it is one cut.)
+/// 60 values, four means would take most of what there is to estimate from: there it is one cut.)
 fn of_stretch(values: &[f64]) -> f64 {
     let n = values.len();
     let mut cuts = Vec::new();

@@ -1,6 +1,7 @@
 //! `scalemark track` as a CI meets it: runs go in, verdicts with commits and exit codes come out.
 
 mod damage;
+mod others;
 mod runs;
 
 use std::path::Path;
