@@ -49,7 +49,7 @@
 //! | [`Mbarrier`](Kind::Mbarrier), [`Barrier`](Kind::Barrier) | rules of these objects: counts, phases, plain accesses to a living mbarrier; lanes of a warp at different barriers |
 //! | [`InFlight`](Kind::InFlight), [`Abandoned`](Kind::Abandoned) | registers of a `wgmma` touched before it was waited for; copies and products that nobody waits for |
 //! | [`Deadlock`](Kind::Deadlock) | no warp can go on; what each one waits for, and how far that has come; warpgroups that together ask for more registers than their block has (`setmaxnreg`) among them |
-//! | [`Budget`](Kind::Budget), [`Trap`](Kind::Trap), [`Undefined`](Kind::Undefined), [`Invalid`](Kind::Invalid) | endless loops, assertions, operands and lanes for which PTX defines nothing, descriptors and tensor maps that lead nowhere |
+//! | [`Budget`](Kind::Budget), [`Trap`](Kind::Trap), [`Undefined`](Kind::Undefined), [`Invalid`](Kind::Invalid) | endless loops, assertions, operands and lanes for which PTX defines nothing, bits of descriptors that belong to no field, descriptors and tensor maps that lead nowhere |
 //!
 //! Asynchronous work ends as late as it may ([`Options::late`]) or at random times, warps run in an order of
 //! [`Options::seed`], and waits may give up ([`Options::give_up`]). What happens-before tells does not depend on the

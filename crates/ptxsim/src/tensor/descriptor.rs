@@ -48,6 +48,11 @@ impl Descriptor {
         }
     }
 
+    /// The bits that are set and belong to no field.
+    pub const fn stray(bits: u64) -> u64 {
+        bits & !(0x3fff | 0x3fff << 16 | 0x3fff << 32 | 7 << 49 | 3 << 62)
+    }
+
     /// The address of the 16-byte chunk that holds 8 elements of 16 bits (4 of 32, 16 of 8) along the contiguous dimension.
     ///
     /// With [`Major::K`], `line` is m or n and `chunk` counts chunks along k; with [`Major::Mn`], `line` is k and `chunk`

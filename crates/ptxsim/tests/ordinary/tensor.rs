@@ -9,7 +9,7 @@ use crate::{Kernel, Source, vary};
 
 #[test]
 pub(crate) fn a_product_fed_by_cp_async() {
-    let [m, n, k] = [128, 128, vary([320, 352, 64])];
+    let [m, n, k] = [256, 128, vary([320, 352, 64])];
     let mut source = Source::new(1);
     let (a, b) = (halves(&source.floats(m * k)), halves(&source.floats(n * k)));
     let kernel = Kernel::new("gemm_mma", "gemm_mma").grid(n / 128, m / 128).block(256, 1);

@@ -58,6 +58,21 @@ fn accumulators_touched_in_flight_are_found() {
 }
 
 #[test]
+fn bits_of_a_descriptor_that_belong_to_no_field_are_told() {
+    // One beside the start, as a carry makes it, one beside the offsets, one beside the swizzle.
+    for (register, name, bit) in [(10, "A", 14), (11, "B", 31), (11, "B", 46), (10, "A", 59)] {
+        let stray = format!("or.b64 %rd{register}, %rd{register}, {};\n", 1u64 << bit);
+        let findings = misuse(&format!("{stray}FENCE MMA COMMIT WAIT")).unwrap();
+        assert_eq!(kinds(&findings), [Kind::Undefined], "bit {bit}");
+        let words = format!("the descriptor of {name} is 0x");
+        assert!(findings[0].message.contains(&words), "{}", findings[0]);
+        assert!(
+            findings[0].message.ends_with(&format!("bits {:#x} belong to no field", 1u64 << bit))
+        );
+    }
+}
+
+#[test]
 fn products_that_nobody_waits_for_are_found() {
     let findings = misuse("FENCE MMA COMMIT").unwrap();
     assert!(kinds(&findings).contains(&Kind::Abandoned), "{findings:?}");

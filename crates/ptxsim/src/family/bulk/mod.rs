@@ -130,6 +130,9 @@ pub(crate) fn lower(i: &Instruction, l: &mut Lowering) -> Result<Option<Op>> {
         return Err(l.unsupported(format!("im2col in {rank} dimensions")));
     }
     if prefetch {
+        if plain {
+            return Err(l.unsupported("prefetches for im2col have offsets"));
+        }
         l.require("L2")?;
         l.require("global")?;
         let hint = l.flag("L2::cache_hint");

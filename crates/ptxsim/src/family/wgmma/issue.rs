@@ -6,6 +6,7 @@ use crate::check::{Deed, Party};
 use crate::error::{Fault, Kind};
 use crate::exec::{Context, Flow};
 use crate::program::{self, R32, Reg};
+use crate::tensor::descriptor::Descriptor;
 
 /// Issues a product.
 pub(super) fn issue(op: &Multiply, context: &mut Context) -> Result<(), Fault> {
@@ -30,6 +31,16 @@ pub(super) fn issue(op: &Multiply, context: &mut Context) -> Result<(), Fault> {
             return Err(Fault::new(Kind::Undefined, message).lanes(lanes));
         }
     };
+    let of_a = matches!(op.a, A::Shared(_)).then_some(("A", a));
+    for (name, bits) in of_a.into_iter().chain([("B", b)]) {
+        let stray = Descriptor::stray(bits);
+        if stray != 0 {
+            let message = format!(
+                "the descriptor of {name} is {bits:#018x}, of which bits {stray:#x} belong to no field"
+            );
+            context.report(Kind::Undefined, !0, message);
+        }
+    }
     let pc = context.place.pc;
     let number = context.warp.state.wgmma.issued;
     claim(op, context);
