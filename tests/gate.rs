@@ -254,7 +254,7 @@ fn the_ci_action_passes_on_what_a_gate_came_to() {
         action(&[("BASE_COMMAND", &quick), ("HEAD_COMMAND", &slow), arguments]);
     assert_eq!(code, Some(1));
     assert!(outputs.starts_with("verdict=slower\nfolder=target/gate/ci"), "{outputs}");
-    assert!(summary.contains("| sh"), "{summary}");
+    assert!(summary.contains("| `sh` |"), "{summary}");
 
     let same =
         [("BASE_COMMAND", &*quick), ("HEAD_COMMAND", &*quick), ("ARGUMENTS", "--max-pairs 8")];
