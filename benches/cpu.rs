@@ -3,6 +3,8 @@
 //! Nothing here names a kernel: every kernel that takes a case of the small bench plan is a benchmark. Criterion measures
 //! in one process, so its numbers carry that process's level; `scalemark run` is the measurement that resamples processes.
 
+mod shared;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -11,7 +13,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use scalemark::device::{CpuDevice, Device};
 use scalemark::kernels::Registry;
 use scalemark::ops::{
-    Attention, Case, Family, Matmul, Pass, Precision, Probe, ProbeKind, Problem, Rule, Update,
+    Attention, Case, Matmul, Pass, Precision, Probe, ProbeKind, Problem, Rule, Update,
 };
 
 /// Wall time whose throughput reads in FLOP/s: criterion's elements are floating-point operations here.
@@ -52,22 +54,8 @@ impl ValueFormatter for ModelTime {
         throughput: &Throughput,
         values: &mut [f64],
     ) -> &'static str {
-        let (work, units) = match *throughput {
-            Throughput::Elements(flops) => (flops, ["MFLOP/s", "GFLOP/s", "TFLOP/s"]),
-            Throughput::Bytes(bytes) => (bytes, ["MB/s", "GB/s", "TB/s"]),
-            _ => return self.0.formatter().scale_throughputs(typical, throughput, values),
-        };
-        // Values are nanoseconds: work per nanosecond is 10⁹ a second.
-        let typical_rate = work as f64 / typical * 1e9;
-        let (scale, unit) = match typical_rate {
-            r if r < 1e9 => (1e6, units[0]),
-            r if r < 1e12 => (1e9, units[1]),
-            _ => (1e12, units[2]),
-        };
-        for value in values {
-            *value = work as f64 / *value * 1e9 / scale;
-        }
-        unit
+        shared::rates(typical, throughput, values)
+            .unwrap_or_else(|| self.0.formatter().scale_throughputs(typical, throughput, values))
     }
 
     fn scale_for_machines(&self, values: &mut [f64]) -> &'static str {
@@ -104,42 +92,7 @@ fn cases() -> Vec<Case> {
 
 fn registry(criterion: &mut Criterion<ModelTime>) {
     let device = Device::Cpu(CpuDevice::detect(true));
-    for case in cases() {
-        let family = case.problem.family().name();
-        let mut group = criterion.benchmark_group(family);
-        let cost = case.cost();
-        let memory_bound = match case.problem {
-            Problem::Peak(probe) => probe.kind != ProbeKind::Fma,
-            _ => case.problem.family() == Family::Optimizer || case.pass == Pass::Decode,
-        };
-        group.throughput(if memory_bound {
-            Throughput::Bytes(cost.bytes.0)
-        } else {
-            Throughput::Elements(cost.flops.0)
-        });
-        let inputs = case.inputs(1);
-        for kernel in Registry::default().for_case(&case) {
-            if let Some(reason) = kernel.refuses(device.capabilities(), &case) {
-                eprintln!("{} refuses {case}: {reason}", kernel.id());
-                continue;
-            }
-            // Criterion puts the group's name before it: the kernel's own name, so that filters are written as elsewhere.
-            let id = kernel.id().0;
-            let name = id.strip_prefix(family).map_or(&*id, |rest| rest.trim_start_matches('/'));
-            let id = BenchmarkId::new(name, case.key());
-            group.bench_function(id, |bencher| {
-                // Prepared here, so that a filter that leaves this benchmark out leaves its memory alone too.
-                let mut prepared =
-                    kernel.prepare(&device, &case, &inputs).expect("the kernel took the case");
-                let mut slot = 0;
-                bencher.iter(|| {
-                    prepared.launch(black_box(slot)).expect("a launch works");
-                    slot += 1;
-                });
-            });
-        }
-        group.finish();
-    }
+    shared::registry(criterion, "", &device, &Registry::default(), cases());
 }
 
 /// The own pool against rayon's threads under the same kernels, with all threads of the machine.

@@ -4,18 +4,19 @@
 //! benchmark, in one process: `scalemark run --device cuda` is the measurement that flushes caches, blocks the stream while the
 //! host enqueues, and resamples processes. `SCALEMARK_BENCH_DEVICE` names another GPU than cuda:0; without one it says so.
 
-use std::hint::black_box;
+mod shared;
+
 use std::sync::Arc;
 
 use criterion::measurement::{Measurement, ValueFormatter};
-use criterion::{BenchmarkId, Criterion, Throughput};
+use criterion::{Criterion, Throughput};
 use scalemark::device::cuda::driver::Context;
 use scalemark::device::cuda::owned::Event;
 use scalemark::device::name::Which;
 use scalemark::device::{Device, DeviceName, GpuDevice};
 use scalemark::kernels::Registry;
 use scalemark::ops::{
-    Attention, Case, Family, Matmul, Pass, Precision, Probe, ProbeKind, Problem, Rule, Update,
+    Attention, Case, Matmul, Pass, Precision, Probe, ProbeKind, Problem, Rule, Update,
 };
 
 /// The time of a GPU, in nanoseconds between events; throughputs read in FLOP/s.
@@ -58,17 +59,12 @@ impl Measurement for GpuTime {
 /// Nanoseconds, FLOP/s and bytes a second; criterion's elements are floating-point operations here.
 struct Format;
 
-/// Divides by the largest of `steps` that leaves at least 1.
-fn scale(typical: f64, values: &mut [f64], steps: &[(f64, &'static str)]) -> &'static str {
-    let fits = steps.iter().rev().find(|(step, _)| typical >= *step);
-    let (step, unit) = *fits.unwrap_or(&steps[0]);
-    values.iter_mut().for_each(|value| *value /= step);
-    unit
-}
-
 impl ValueFormatter for Format {
     fn scale_values(&self, typical: f64, values: &mut [f64]) -> &'static str {
-        scale(typical, values, &[(1.0, "ns"), (1e3, "µs"), (1e6, "ms"), (1e9, "s")])
+        let units = [(1e9, "s"), (1e6, "ms"), (1e3, "µs")];
+        let (step, unit) = units.into_iter().find(|unit| typical >= unit.0).unwrap_or((1.0, "ns"));
+        values.iter_mut().for_each(|value| *value /= step);
+        unit
     }
 
     fn scale_throughputs(
@@ -77,17 +73,8 @@ impl ValueFormatter for Format {
         throughput: &Throughput,
         values: &mut [f64],
     ) -> &'static str {
-        let (work, units) = match *throughput {
-            Throughput::Elements(flops) => {
-                (flops, [(1e6, "MFLOP/s"), (1e9, "GFLOP/s"), (1e12, "TFLOP/s")])
-            }
-            Throughput::Bytes(bytes) => (bytes, [(1e6, "MB/s"), (1e9, "GB/s"), (1e12, "TB/s")]),
-            _ => return self.scale_values(typical, values),
-        };
-        // Work per nanosecond is 10⁹ a second.
-        let rate = |ns: f64| work as f64 / ns * 1e9;
-        values.iter_mut().for_each(|value| *value = rate(*value));
-        scale(rate(typical), values, &units)
+        shared::rates(typical, throughput, values)
+            .unwrap_or_else(|| self.scale_values(typical, values))
     }
 
     fn scale_for_machines(&self, _: &mut [f64]) -> &'static str {
@@ -120,37 +107,6 @@ fn cases(multiprocessors: u32) -> Vec<Case> {
     cases
 }
 
-fn registry(criterion: &mut Criterion<GpuTime>, device: &Device, multiprocessors: u32) {
-    for case in cases(multiprocessors) {
-        let mut group = criterion.benchmark_group(format!("cuda-{}", case.problem.op()));
-        let cost = case.cost();
-        let memory_bound = matches!(case.problem.family(), Family::Peak | Family::Optimizer);
-        group.throughput(if memory_bound {
-            Throughput::Bytes(cost.bytes.0)
-        } else {
-            Throughput::Elements(cost.flops.0)
-        });
-        let inputs = case.inputs(1);
-        for kernel in Registry::cuda().for_case(&case) {
-            if let Some(reason) = kernel.refuses(device.capabilities(), &case) {
-                eprintln!("{} refuses {case}: {reason}", kernel.id());
-                continue;
-            }
-            let id = BenchmarkId::new(kernel.id().0.replace('/', "-"), case.key());
-            group.bench_function(id, |bencher| {
-                let mut prepared =
-                    kernel.prepare(device, &case, &inputs).expect("the kernel took the case");
-                let mut slot = 0;
-                bencher.iter(|| {
-                    prepared.launch(black_box(slot)).expect("a launch works");
-                    slot += 1;
-                });
-            });
-        }
-        group.finish();
-    }
-}
-
 fn main() {
     let name = std::env::var("SCALEMARK_BENCH_DEVICE").unwrap_or_else(|_| "cuda:0".into());
     let gpu = match name.parse() {
@@ -178,6 +134,8 @@ fn main() {
     let time = GpuTime(Arc::clone(&gpu.context));
     let mut criterion =
         Criterion::default().with_measurement(time).sample_size(20).configure_from_args();
-    registry(&mut criterion, &Device::Gpu(gpu), multiprocessors);
+    // A group of its own, or criterion would compare a GPU's naive with a CPU's.
+    let cases = cases(multiprocessors);
+    shared::registry(&mut criterion, "cuda/", &Device::Gpu(gpu), &Registry::cuda(), cases);
     criterion.final_summary();
 }
