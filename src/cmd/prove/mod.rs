@@ -3,6 +3,7 @@
 mod history;
 mod machine;
 
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -22,7 +23,7 @@ use crate::report::draw;
   scalemark prove machine                   3000 decisions on this machine, idle and under load: hours
   scalemark prove machine --decisions 40 --load 0 -- -m 64..256
 
-Interrupted, it goes on where it was. Exit codes: 0 every promised bound is kept, 1 one is not, 2 usage or input error, 130 interrupted")]
+Interrupted, simulate and machine go on where they were; history takes a minute and begins anew. Exit codes: 0 every promised bound is kept, 1 one is not, 2 usage or input error, 130 interrupted")]
 pub struct Args {
     #[command(subcommand)]
     what: What,
@@ -31,17 +32,17 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     /// Put whole gates through simulated machines whose noise is known
-    Simulate(Simulate),
+    Simulate(Simulation),
     /// Put histories through simulated machines whose noise is known
-    History(history::History),
+    History(Simulation),
     /// Put a build and its copy through gates on this machine, idle and under load
     Machine(machine::Machine),
 }
 
-/// Options of `prove simulate`.
+/// Options of `prove simulate` and `prove history`.
 #[derive(Debug, clap::Args)]
-struct Simulate {
-    /// Gates for each kind of noise, where nothing changed; a tenth of them for each point of power
+struct Simulation {
+    /// Gates or histories for each kind of noise, where nothing changed; a tenth of them for each point of power
     #[arg(long, default_value_t = 10_000)]
     series: u64,
     /// Seed: the same gives the same files
@@ -67,43 +68,68 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn simulate(args: &Simulate) -> anyhow::Result<ExitCode> {
-    if !(1..=10_000_000).contains(&args.series) {
-        bail!("--series {} makes no sense; use 1 to 10000000", args.series);
+impl Simulation {
+    /// The folder, made if it is not there yet; from here on an interrupt is heeded.
+    fn begin(&self) -> anyhow::Result<&Path> {
+        if !(1..=10_000_000).contains(&self.series) {
+            bail!("--series {} makes no sense; use 1 to 10000000", self.series);
+        }
+        interrupt::catch();
+        let out = &self.out;
+        std::fs::create_dir_all(out)
+            .with_context(|| format!("failed to create {}", out.display()))?;
+        Ok(out)
     }
-    interrupt::catch();
-    let out = &args.out;
-    std::fs::create_dir_all(out).with_context(|| format!("failed to create {}", out.display()))?;
-    let all = std::thread::available_parallelism().map_or(1, usize::from);
-    let start = Instant::now();
+
+    fn threads(&self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.threads.unwrap_or_else(all)
+    }
+
+    /// The command that gives the same files again.
+    fn command(&self, what: &str) -> String {
+        format!("scalemark prove {what} --series {} --seed {}", self.series, self.seed)
+    }
+
+    /// Writes files by name, the page first; says whether the promise `holds`, and where to read on.
+    fn conclude(&self, holds: bool, files: &[(&str, String)]) -> anyhow::Result<ExitCode> {
+        for (name, text) in files {
+            let path = self.out.join(name);
+            std::fs::write(&path, text)
+                .with_context(|| format!("failed to write {}", path.display()))?;
+        }
+        let said =
+            if holds { "every promised bound is kept" } else { "not every promised bound is kept" };
+        let page = files.first().map_or("", |(name, _)| name);
+        super::show(&format!("{said}: {}\n", self.out.join(page).display()))?;
+        Ok(if holds { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    }
+}
+
+fn simulate(args: &Simulation) -> anyhow::Result<ExitCode> {
+    let (out, start) = (args.begin()?, Instant::now());
     let plan = plan::Plan::new(args.series, args.seed);
     let progress = |done: usize, of: usize| {
         if done.is_multiple_of(100) {
             super::note(&format!("{done} of {of} shards, {:.0} s", start.elapsed().as_secs_f64()));
         }
     };
-    let counts = plan.run(out, args.threads.unwrap_or(all), &interrupt::is_asked, &progress)?;
+    let counts = plan.run(out, args.threads(), &interrupt::is_asked, &progress)?;
     let Some(counts) = counts else {
         super::note("interrupted; the same command goes on");
         return Ok(interrupt::exit_code());
     };
     let results: Vec<_> = plan.scenes.iter().map(|scene| scene.0).zip(counts).collect();
-    let command = format!("scalemark prove simulate --series {} --seed {}", args.series, args.seed);
-    let write = |name: &str, text: &str| {
-        let path = out.join(name);
-        std::fs::write(&path, text).with_context(|| format!("failed to write {}", path.display()))
-    };
-    write("null.csv", &summary::null_csv(&results))?;
-    write("p-values.csv", &summary::p_values_csv(&results))?;
-    write("power.csv", &summary::power_csv(&results))?;
-    write("simulation.md", &summary::markdown(&results, &command))?;
+    let mut files = vec![
+        ("simulation.md", summary::markdown(&results, &args.command("simulate"))),
+        ("null.csv", summary::null_csv(&results)),
+        ("p-values.csv", summary::p_values_csv(&results)),
+        ("power.csv", summary::power_csv(&results)),
+    ];
     if let Some(chart) = summary::chart(&results) {
-        write("power.svg", &draw::render(&chart)?)?;
+        files.push(("power.svg", draw::render(&chart)?));
     }
+    let code = args.conclude(summary::holds(&results), &files)?;
     plan::forget(out)?;
-    let holds = summary::holds(&results);
-    let said =
-        if holds { "every promised bound is kept" } else { "not every promised bound is kept" };
-    super::show(&format!("{said}: {}\n", out.join("simulation.md").display()))?;
-    Ok(if holds { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(code)
 }
