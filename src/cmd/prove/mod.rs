@@ -23,7 +23,7 @@ use crate::report::draw;
   scalemark prove machine                   3000 decisions on this machine, idle and under load: hours
   scalemark prove machine --decisions 40 --load 0 -- -m 64..256
 
-Interrupted, simulate and machine go on where they were; history takes a minute and begins anew. Exit codes: 0 every promised bound is kept, 1 one is not, 2 usage or input error, 130 interrupted")]
+Interrupted, simulate and machine go on where they were; history begins anew. Exit codes: 0 every promised bound is kept, 1 one is not, 2 usage or input error, 130 interrupted")]
 pub struct Args {
     #[command(subcommand)]
     what: What,
