@@ -27,7 +27,7 @@ Findings name kernel, line, block, warp and lanes; the counters are of the first
 pub struct Args {
     /// CUDA source, compiled by NVRTC, or PTX
     file: PathBuf,
-    /// The kernel: an extern \"C\" function, or a name as PTX has it
+    /// The kernel: an extern "C" function, or a name as PTX has it
     #[arg(long)]
     entry: String,
     /// Blocks, as x or x,y or x,y,z
