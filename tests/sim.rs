@@ -111,6 +111,10 @@ fn every_cuda_kernel_stands_in_the_readme_with_its_status() {
         let id = format!("| `{}` |", kernel.id());
         let row = rows.iter().find(|row| row.starts_with(&id));
         let row = row.unwrap_or_else(|| panic!("no row of {} in README.md", kernel.id()));
-        assert!(row.contains("simulated") || row.contains("verified on"), "{row}");
+        let known = match kernel.as_cuda() {
+            Some(_) => row.contains("simulated"),
+            None => row.contains("never run"),
+        };
+        assert!(known || row.contains("verified on"), "{row}");
     }
 }

@@ -1,6 +1,6 @@
 //! `scalemark run`: the main job.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -116,17 +116,25 @@ fn start(args: &Args, capabilities: &Capabilities) -> anyhow::Result<ExitCode> {
     let slug = machine.hardware.id();
     let own = processes(capabilities, order.effort.seed)?;
     let mut processes = joined.processes(own, capabilities)?;
-    for (provider, facts) in processes.introduce(plan.providers(capabilities)) {
-        let facts: Vec<String> =
-            facts.iter().map(|(name, value)| format!("{name} {value}")).collect();
-        machine.software.libraries.insert(provider, facts.join(", "));
-    }
+    let introduced = processes.introduce(plan.providers(capabilities));
+    machine.software.libraries.extend(told(introduced));
     let mut value = serde_json::to_value(&machine)?;
     let lost = lost_share(Duration::from_millis(100));
     value["run"] =
         json!({ "order": order, "goal": plan.goal, "suite": plan.suite, "lost_share": lost });
     let writer = open(args.out.as_deref(), &slug, &value)?;
     go(&plan, vec![cpu(capabilities, processes)], writer, &[])
+}
+
+/// What each provider said of its libraries, as `machine.json` has it.
+pub(super) fn told(
+    facts: BTreeMap<String, BTreeMap<String, String>>,
+) -> impl Iterator<Item = (String, String)> {
+    facts.into_iter().map(|(provider, facts)| {
+        let facts: Vec<String> =
+            facts.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        (provider, facts.join(", "))
+    })
 }
 
 fn cpu(capabilities: &Capabilities, processes: Processes) -> Seat {

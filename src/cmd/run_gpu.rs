@@ -1,5 +1,6 @@
 //! `scalemark run --device cuda`: the same run on GPUs, each calibrated first.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::interrupt;
-use super::run::{Seat, go, open};
+use super::run::{Seat, go, open, told};
 use super::run_plan::{Order, Plan};
 use crate::device::cuda::{self, Attributes};
 use crate::device::machine::{DetectOptions, Machine};
-use crate::device::{Capabilities, Gpus};
+use crate::device::{Capabilities, DriverName, Gpus};
 use crate::error::{Error, Result};
 use crate::kernels::Registry;
 use crate::measure::gpu::Calibration;
@@ -37,14 +38,41 @@ struct Gpu {
     calibration: Calibration,
 }
 
-/// How workers on a GPU are started: from this very binary.
+/// How a provider's workers on a GPU are started: from this very binary.
 ///
 /// # Errors
 /// When the path of this binary cannot be found out.
-pub fn spawn(device: &str, nvrtc: Option<&Path>) -> anyhow::Result<Spawn> {
+fn spawn(provider: &str, device: &str, nvrtc: Option<&Path>) -> anyhow::Result<Spawn> {
     let program = std::env::current_exe().context("failed to find the path of this program")?;
     let nvrtc = nvrtc.map(|path| ("SCALEMARK_NVRTC".to_owned(), path.display().to_string()));
-    Ok(Spawn::scalemark(program, "own", nvrtc.into_iter().collect()).on(device))
+    Ok(Spawn::scalemark(program, provider, nvrtc.into_iter().collect()).on(device))
+}
+
+/// The workers of this build on a GPU: one a provider, our kernels and each library.
+///
+/// # Errors
+/// When the path of this binary cannot be found out.
+pub fn processes(
+    gpu: Gpus,
+    capabilities: &Capabilities,
+    (seed, patience): (u64, Option<Duration>),
+    nvrtc: Option<&Path>,
+) -> anyhow::Result<Processes> {
+    let device = gpu.to_string();
+    let providers: BTreeSet<String> =
+        Registry::cuda().kernels().map(|kernel| kernel.provider().to_owned()).collect();
+    let one = |provider: &String| Ok((provider.clone(), spawn(provider, &device, nvrtc)?));
+    let spawns = providers.iter().map(one).collect::<anyhow::Result<_>>()?;
+    let processes = Processes::new(spawns, seed).given_up_when(interrupt::is_urgent);
+    // What the fake driver executes is simulated, and takes as long as that takes.
+    let processes = match gpu.driver {
+        DriverName::Cuda => processes.on_gpu(capabilities.clone()),
+        DriverName::Fake(_) => processes,
+    };
+    Ok(match patience {
+        Some(patience) => processes.with_patience_for(providers, patience),
+        None => processes,
+    })
 }
 
 /// The GPUs that were asked for, by their names in records: what there is to say against them is said before any work.
@@ -81,24 +109,23 @@ struct Ready {
     seats: Vec<Seat>,
 }
 
-fn ready(order: &Order, gpus: Vec<Gpu>, nvrtc: Option<&Path>) -> anyhow::Result<Ready> {
+fn ready(
+    order: &Order,
+    driver: DriverName,
+    gpus: Vec<Gpu>,
+    nvrtc: Option<&Path>,
+) -> anyhow::Result<Ready> {
     let capabilities = |gpu: &Gpu| Capabilities {
         memory: gpu.calibration.memory_free,
         ..cuda::capabilities_of(&gpu.attributes)
     };
     let plan = Plan::new(order, Registry::cuda(), &capabilities(&gpus[0]))?;
     let seat = |gpu: &Gpu| {
-        let spawns = [("own".to_owned(), spawn(&gpu.device, nvrtc)?)].into();
-        let processes = Processes::new(spawns, order.effort.seed);
-        let processes = processes.given_up_when(interrupt::is_urgent);
-        Ok(Seat {
-            device: gpu.device.clone(),
-            capabilities: capabilities(gpu),
-            processes: match order.external.patience()? {
-                Some(patience) => processes.with_patience_for("own", patience),
-                None => processes,
-            },
-        })
+        let capabilities = capabilities(gpu);
+        let patience = (order.effort.seed, order.external.patience()?);
+        let one = Gpus::one(driver, gpu.attributes.ordinal);
+        let processes = processes(one, &capabilities, patience, nvrtc)?;
+        Ok(Seat { device: gpu.device.clone(), capabilities, processes })
     };
     let seats = gpus.iter().map(seat).collect::<anyhow::Result<_>>()?;
     Ok(Ready { gpus, plan, seats })
@@ -117,7 +144,7 @@ fn calibrated(
     }
     let found = look(gpus, nvrtc).and_then(|found| {
         let one = |(device, attributes): (String, Attributes)| {
-            let spawn = spawn(&device, nvrtc).map_err(|e| Error::Usage(format!("{e:#}")))?;
+            let spawn = spawn("own", &device, nvrtc).map_err(|e| Error::Usage(format!("{e:#}")))?;
             calibrate(&device, attributes, &spawn)
         };
         found.into_iter().map(one).collect::<Result<Vec<Gpu>>>()
@@ -151,14 +178,20 @@ pub fn start(
         super::show(&format!("{}on {}\n", plan.text(&capabilities), on.join(", ")))?;
         return Ok(ExitCode::SUCCESS);
     }
+    let driver = gpus.driver;
     let gpus = match calibrated(order, gpus, nvrtc)? {
         Ok(gpus) => gpus,
         Err(code) => return Ok(code),
     };
-    let Ready { gpus, plan, seats } = ready(order, gpus, nvrtc)?;
+    let Ready { gpus, plan, mut seats } = ready(order, driver, gpus, nvrtc)?;
     let mut machine = Machine::detect(&DetectOptions::default());
     let (major, minor) = Compiler::find(nvrtc)?.version;
     let libraries = &mut machine.software.libraries;
+    if let Some(seat) = seats.first_mut() {
+        let mut others = plan.providers(&seat.capabilities);
+        others.retain(|provider| provider != "own");
+        libraries.extend(told(seat.processes.introduce(others)));
+    }
     libraries.insert("nvrtc".into(), format!("{major}.{minor}"));
     libraries.insert("cuda driver".into(), gpus[0].attributes.driver_version());
     let mut value = serde_json::to_value(&machine)?;
@@ -183,6 +216,7 @@ pub fn resume(
 ) -> anyhow::Result<ExitCode> {
     let then: Vec<Gpu> = serde_json::from_value(machine["gpus"].clone())
         .context("machine.json does not say which GPUs the run was on")?;
+    let driver = gpus.driver;
     let gpus = match calibrated(order, gpus, None)? {
         Ok(gpus) => gpus,
         Err(code) => return Ok(code),
@@ -197,7 +231,7 @@ pub fn resume(
             facts(&gpus).join("; ")
         );
     }
-    let Ready { gpus, plan, seats } = ready(order, gpus, None)?;
+    let Ready { gpus, plan, seats } = ready(order, driver, gpus, None)?;
     let code = go(&plan, seats, writer, before)?;
     Ok(judged(&gpus, code))
 }

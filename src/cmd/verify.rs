@@ -234,13 +234,10 @@ fn on_gpus(args: &Args, gpus: Gpus) -> anyhow::Result<ExitCode> {
     let mut tally = Tally::new(args.json);
     let cases = planned.len() * found.len();
     for (device, attributes) in found {
-        let spawns = [("own".to_owned(), run_gpu::spawn(&device, nvrtc)?)].into();
-        let processes = Processes::new(spawns, args.seed);
-        let processes = match args.external.patience()? {
-            Some(patience) => processes.with_patience_for("own", patience),
-            None => processes,
-        };
         let capabilities = cuda::capabilities_of(&attributes);
+        let one = Gpus::one(gpus.driver, attributes.ordinal);
+        let patience = (args.seed, args.external.patience()?);
+        let processes = run_gpu::processes(one, &capabilities, patience, nvrtc)?;
         let seat = Seat { device, capabilities, processes };
         in_workers(args, &planned, (registry, &kernels), seat, &mut tally)?;
     }

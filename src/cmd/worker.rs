@@ -1,5 +1,6 @@
 //! `scalemark worker`: the far end of the worker protocol.
 
+use std::collections::BTreeMap;
 use std::io::{BufReader, Write};
 use std::process::ExitCode;
 
@@ -56,7 +57,13 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             let (major, minor) = gpu.compiler.version;
             let driver = gpu.context.attributes().driver_version();
             let facts = [("driver", driver), ("nvrtc", format!("{major}.{minor}"))];
-            let libraries = facts.map(|(name, value)| (name.to_owned(), value)).into();
+            let mut libraries: BTreeMap<String, String> =
+                facts.map(|(name, value)| (name.to_owned(), value)).into();
+            if args.provider == "cublaslt"
+                && let Ok(blas) = gpu.context.blas()
+            {
+                libraries.insert("version".into(), blas.version());
+            }
             (Registry::cuda(), Device::Gpu(gpu), libraries)
         }
         DeviceName::Sim(_) => bail!("the simulator has no times, and no workers"),

@@ -105,6 +105,11 @@ pub trait Prepared {
     fn counters(&self) -> Option<Counters> {
         None
     }
+
+    /// How a library was driven, in words, where that was chosen for this very case; it stands beside the times.
+    fn driven(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Every CPU kernel of this build, in the order of reports: by family, up each ladder, baselines last.

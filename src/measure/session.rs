@@ -215,6 +215,7 @@ impl Session<'_> {
                 slots,
                 counters,
                 most_iterations,
+                driven,
             }) => {
                 track.check = Some(worse(track.check, check));
                 track.allocated = Some(Bytes(allocated));
@@ -222,6 +223,9 @@ impl Session<'_> {
                 track.slots = slots;
                 track.most_iterations = most_iterations.unwrap_or(u64::MAX).max(1);
                 track.counters.extend(counters);
+                if let Some(driven) = driven {
+                    *track.driven.entry(driven).or_default() += 1;
+                }
                 track.ready = true;
                 if track.samples.len() <= process {
                     track.samples.resize(process + 1, Vec::new());

@@ -26,6 +26,8 @@ pub(super) struct Track<'a> {
     pub allocations: u64,
     pub involuntary_switches: u64,
     pub counters: BTreeMap<String, f64>,
+    /// How its library was driven, and in how many processes.
+    pub driven: BTreeMap<String, usize>,
     pub spent: f64,
     pub launch_ns: f64,
     pub slots: usize,
@@ -56,6 +58,7 @@ impl<'a> Track<'a> {
             allocations: 0,
             involuntary_switches: 0,
             counters: BTreeMap::new(),
+            driven: BTreeMap::new(),
             spent: 0.0,
             launch_ns: 1.0,
             slots: 1,
@@ -115,6 +118,16 @@ impl<'a> Track<'a> {
         Some(format!("{count} of {all} samples while the GPU was slowed down ({reasons}){fate}"))
     }
 
+    /// How its library was driven: in words, with the number of processes where they did not all choose alike.
+    fn driven(&self) -> Vec<String> {
+        let one = |(driven, processes): (&String, &usize)| match self.driven.len() {
+            1 => driven.clone(),
+            _ if *processes == 1 => format!("{driven} (in 1 process)"),
+            _ => format!("{driven} (in {processes} processes)"),
+        };
+        self.driven.iter().map(one).collect()
+    }
+
     pub fn timing(&self, rule: &Stopping) -> Option<Timing> {
         let processes = self.clean();
         let level = rule.interval(&faster_halves(&processes), RESAMPLES, SEED)?;
@@ -135,6 +148,7 @@ impl<'a> Track<'a> {
         if self.allocations > 0 {
             notes.push(format!("{} allocations inside the clock", self.allocations));
         }
+        notes.extend(self.driven());
         Some(Timing {
             processes: level.processes,
             samples,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::INSTALL;
 use crate::error::{Error, Result};
-use crate::kernels::baseline::find::{loader_folders, python_prefixes};
+use crate::kernels::baseline::find::{loader_folders, python_prefixes, toolkit_folders};
 
 /// Folders below site-packages: toolkit 13's layout, then toolkit 12's.
 const WHEELS: [&str; 2] = ["nvidia/cu13/lib", "nvidia/cuda_nvrtc/lib"];
@@ -23,10 +23,8 @@ pub fn find(asked: Option<&Path>) -> Result<(PathBuf, &'static str)> {
             },
         );
     }
-    let home = ["CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(std::env::var_os);
-    let home = home.flat_map(|home| ["lib64", "lib"].map(|lib| PathBuf::from(&home).join(lib)));
     let wheels = python_prefixes().iter().flat_map(|site| WHEELS.map(|wheel| site.join(wheel)));
-    let places = home
+    let places = toolkit_folders()
         .map(|folder| (folder, "CUDA_HOME"))
         .chain(loader_folders().iter().map(|folder| (folder.clone(), "the loader's path")))
         .chain(wheels.map(|folder| (folder, "the active Python")));

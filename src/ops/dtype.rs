@@ -123,6 +123,15 @@ impl Precision {
     /// bf16 operands, f32 sums and results (what BLAS libraries' `sbgemm` computes).
     pub const BF16_F32: Precision =
         Precision { inputs: DType::Bf16, accumulate: DType::F32, output: DType::F32, state: None };
+    /// f32 operands that are rounded to tf32 as they are read, f32 sums and results.
+    pub const TF32: Precision =
+        Precision { inputs: DType::Tf32, accumulate: DType::F32, output: DType::F32, state: None };
+    /// f16 operands and results, f32 sums.
+    pub const F16: Precision =
+        Precision { inputs: DType::F16, accumulate: DType::F32, output: DType::F16, state: None };
+    /// 8-bit floats, f32 sums, bf16 results.
+    pub const E4M3: Precision =
+        Precision { inputs: DType::E4m3, accumulate: DType::F32, output: DType::Bf16, state: None };
     /// int8 operands, i32 sums and results.
     pub const INT8: Precision =
         Precision { inputs: DType::I8, accumulate: DType::I32, output: DType::I32, state: None };
@@ -163,6 +172,9 @@ impl FromStr for Precision {
             "bf16" => Precision::BF16,
             "bf16-f32" => Precision::BF16_F32,
             "int8" | "i8" => Precision::INT8,
+            "tf32" => Precision::TF32,
+            "f16" => Precision::F16,
+            "e4m3" => Precision::E4M3,
             full => match full.split('-').collect::<Vec<_>>()[..] {
                 [inputs, accumulate, output] => Precision {
                     inputs: inputs.parse()?,
@@ -172,7 +184,7 @@ impl FromStr for Precision {
                 },
                 _ => {
                     return Err(format!(
-                        "unknown dtype `{text}`; use f32, bf16, bf16-f32, int8, or inputs-accumulate-output such as \
+                        "unknown dtype `{text}`; use f32, tf32, bf16, bf16-f32, f16, e4m3, int8, or inputs-accumulate-output such as \
                          bf16-f32-f32, with +f32 for the dtype of optimizer state or KV cache"
                     ));
                 }
@@ -203,6 +215,7 @@ mod tests {
         ] {
             assert_eq!(p.to_string().parse::<Precision>().unwrap(), p);
         }
+        assert_eq!("tf32".parse::<Precision>().unwrap().to_string(), "tf32-f32-f32");
         assert!("b16".parse::<Precision>().unwrap_err().contains("unknown dtype"));
     }
 }

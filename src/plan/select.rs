@@ -35,7 +35,7 @@ pub struct Selection {
     /// Only these kernels; * and ? match anything, e.g. 'matmul/*' or '*/simd'
     #[arg(long, visible_alias = "kernels", value_delimiter = ',', value_name = "GLOB")]
     pub kernel: Vec<String>,
-    /// Only (or, with sizes and models, in) these dtypes: f32, bf16, bf16-f32, int8; +f32 or +bf16 sets that of optimizer
+    /// Only (or, with sizes and models, in) these dtypes: f32, tf32, bf16, bf16-f32, f16, e4m3, int8; +f32 or +bf16 sets that of optimizer
     /// state or KV cache
     #[arg(long, visible_alias = "dtypes", value_delimiter = ',', value_name = "DTYPE")]
     pub dtype: Vec<String>,

@@ -10,10 +10,22 @@ use super::protocol::{Reply, Request, Visit};
 use crate::device::Capabilities;
 use crate::error::{Error, Result};
 use crate::measure::{Crew, Job};
+use crate::ops::Case;
 use crate::units::Bytes;
 
 /// Longest wait for a preparation: compiling, allocating and checking take seconds, not minutes.
 const PREPARE_LIMIT: Duration = Duration::from_secs(180);
+
+/// The same on a GPU whatever the case: a context that comes up, a library of half a gigabyte that is read from a cold disk.
+const GPU_PREPARE_FLOOR: Duration = Duration::from_secs(60);
+/// What the host needs at least for a byte of operands: it makes them, uploads them and checks the answer.
+const HOST_NS_A_BYTE: f64 = 4.0;
+/// How much slower than the GPU's limits a kernel may be that is not hung: one thread an entry, uncoalesced.
+const SLOWEST: f64 = 1000.0;
+/// Launches of a preparation: the checked one, and those that tell a rough time.
+const LAUNCHES: f64 = 5.0;
+/// How much longer than it should take a preparation may take: a machine may be busy.
+const SLACK: f64 = 5.0;
 
 /// Longest wait for a kernel to be freed.
 const RELEASE_LIMIT: Duration = Duration::from_secs(60);
@@ -32,6 +44,8 @@ pub struct Processes {
     patience: Option<Duration>,
     /// Own workers that [`Processes::patience`] is for too.
     impatient: HashSet<String>,
+    /// What the GPU can do that the workers are on, where they are on one.
+    gpu: Option<Capabilities>,
 }
 
 struct Handle {
@@ -55,6 +69,7 @@ impl Processes {
             handover: None,
             patience: None,
             impatient: HashSet::new(),
+            gpu: None,
         }
     }
 
@@ -100,10 +115,25 @@ impl Processes {
         self
     }
 
-    /// How long the workers of a provider of this build's may take, likewise.
-    pub fn with_patience_for(mut self, provider: &str, patience: Duration) -> Self {
-        self.impatient.insert(provider.to_owned());
+    /// How long the workers of these providers of this build's may take, likewise.
+    pub fn with_patience_for(
+        mut self,
+        providers: impl IntoIterator<Item = String>,
+        patience: Duration,
+    ) -> Self {
+        self.impatient.extend(providers);
         self.with_patience(patience)
+    }
+
+    /// The workers are on a GPU with these capabilities: what a case takes there at most is known, and a hang is noticed sooner.
+    pub fn on_gpu(mut self, capabilities: Capabilities) -> Self {
+        self.gpu = Some(capabilities);
+        self
+    }
+
+    /// The usual limit of a preparation.
+    fn prepare_limit(&self, case: &Case) -> Duration {
+        self.gpu.as_ref().and_then(|on| gpu_prepare_limit(on, case)).unwrap_or(PREPARE_LIMIT)
     }
 
     /// The limit of a wait for this provider.
@@ -200,7 +230,7 @@ impl Processes {
         if let Request::Prepare { exchange, expected, .. } = request {
             (*exchange, *expected) = (Some(Box::new(laid.clone())), None);
         }
-        let limit = self.limit(&job.provider, PREPARE_LIMIT);
+        let limit = self.limit(&job.provider, self.prepare_limit(&job.case));
         let reply = self.ask(process, &job.provider, request, limit)?;
         match reply {
             Reply::Refused { .. } | Reply::Failed { .. } => Ok(reply),
@@ -219,6 +249,16 @@ impl Processes {
             }
         }
     }
+}
+
+/// How long making a case ready may take on a GPU: its estimate with slack, and never less than a floor.
+fn gpu_prepare_limit(on: &Capabilities, case: &Case) -> Option<Duration> {
+    let gpu = on.gpu?;
+    let cost = case.cost();
+    let launch = (cost.flops / gpu.flop_rate).0.max((cost.bytes / gpu.byte_rate).0) * SLOWEST;
+    let host = HOST_NS_A_BYTE * case.buffer_bytes().0 as f64;
+    let needs = Duration::from_nanos((SLACK * (host + LAUNCHES * launch)) as u64);
+    Some(GPU_PREPARE_FLOOR + needs)
 }
 
 /// What cannot be true of the samples of an external program that were asked for and waited for.
@@ -271,7 +311,7 @@ impl Crew for Processes {
         let reply = if self.external.contains(&job.provider) {
             self.prepare_external(process, job, handle, &mut request)?
         } else {
-            let limit = self.limit(&job.provider, PREPARE_LIMIT);
+            let limit = self.limit(&job.provider, self.prepare_limit(&job.case));
             self.ask(process, &job.provider, &request, limit)?
         };
         if let Reply::Prepared { launch_ns, .. } = reply {
@@ -326,5 +366,31 @@ impl Crew for Processes {
             Reply::Released { peak_resident } => Ok(peak_resident.map(Bytes)),
             other => Err(Error::Worker(format!("the worker answered a release with {other:?}"))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::GpuFacts;
+    use crate::device::cuda::{attributes::tests::sample, capabilities_of};
+    use crate::ops::{Matmul, Precision, Problem};
+
+    #[test]
+    fn on_a_gpu_a_hang_is_noticed_after_a_floor_and_what_the_case_takes_at_worst() {
+        let on = capabilities_of(&sample());
+        let limit = |size| {
+            let case = Case::new(Problem::Matmul(Matmul::new(size, size, size)), Precision::F32);
+            gpu_prepare_limit(&on, &case).unwrap()
+        };
+        let small = limit(64);
+        assert!(small >= GPU_PREPARE_FLOOR && small < GPU_PREPARE_FLOOR * 2, "{small:?}");
+        // A naive kernel that takes a thousand times what the GPU allows (66 TFLOP/s) is waited for.
+        let GpuFacts { flop_rate, .. } = on.gpu.unwrap();
+        let naive = 5.0 * 1000.0 * 2.0 * 8192f64.powi(3) / flop_rate.0;
+        assert!(limit(8192).as_secs_f64() > naive, "{:?} against {naive} s", limit(8192));
+        let cpu = Capabilities { gpu: None, ..on.clone() };
+        let case = Case::new(Problem::Matmul(Matmul::new(8, 8, 8)), Precision::F32);
+        assert_eq!(gpu_prepare_limit(&cpu, &case), None);
     }
 }

@@ -81,7 +81,16 @@ impl Handover {
 
     /// What a program's [`Reply::Ready`] comes to once its results are checked.
     pub(super) fn judge(&self, asked: &Exchange, ready: Reply) -> Reply {
-        let Reply::Ready { launch_ns, allocated, slots, results, counters } = ready else {
+        let Reply::Ready {
+            launch_ns,
+            allocated,
+            slots,
+            results,
+            counters,
+            most_iterations,
+            driven,
+        } = ready
+        else {
             return ready;
         };
         let wrong = |reason: String| Reply::Wrong { reason, check: None };
@@ -108,7 +117,8 @@ impl Handover {
                     allocated,
                     slots: slots.max(1),
                     counters,
-                    most_iterations: None,
+                    most_iterations,
+                    driven,
                 }
             }
         }
@@ -219,7 +229,15 @@ mod tests {
     }
 
     fn ready(results: Vec<Placed>) -> Reply {
-        Reply::Ready { launch_ns: 5.0, allocated: 9, slots: 1, results, counters: BTreeMap::new() }
+        Reply::Ready {
+            launch_ns: 5.0,
+            allocated: 9,
+            slots: 1,
+            results,
+            counters: BTreeMap::new(),
+            most_iterations: None,
+            driven: None,
+        }
     }
 
     /// The verdict on an answer of these numbers.

@@ -138,6 +138,9 @@ pub enum Reply {
         /// Launches that a sample can have at most, where the worker sets a limit: 1 where each is behind a flush of the cache.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         most_iterations: Option<u64>,
+        /// How a library was driven for this very case, in words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        driven: Option<String>,
     },
     /// The kernel of an external program is ready, and the results of its first launch lie where they were asked for: the
     /// run checks them.
@@ -154,6 +157,12 @@ pub enum Reply {
         /// Named numbers about preparation.
         #[serde(default)]
         counters: BTreeMap<String, f64>,
+        /// As in [`Reply::Prepared`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        most_iterations: Option<u64>,
+        /// As in [`Reply::Prepared`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        driven: Option<String>,
     },
     /// The answer is wrong.
     Wrong {

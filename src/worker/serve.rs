@@ -217,6 +217,7 @@ impl<'d> Worker<'d> {
             counters,
             // Behind each flush of a GPU's cache stands one launch.
             most_iterations: (self.bench.is_some() && case.cache == Cache::Cold).then_some(1),
+            driven: prepared.driven(),
         };
         let updates_in_place = case.operands().iter().any(|spec| spec.in_out);
         self.held.insert(

@@ -181,11 +181,34 @@ fn answers_are_verified_on_the_gpu() {
     let product = ["verify", "--device", "fake:sm_80", "-m", "97", "--dtype", "bf16"];
     let said = scalemark("", &product);
     assert!(
-        said.code == Some(0) && said.out.starts_with("4 right, 0 wrong, 0 failed"),
+        said.code == Some(0) && said.out.starts_with("5 right, 0 wrong, 0 failed"),
         "{}{}",
         said.out,
         said.errors
     );
+}
+
+#[test]
+fn cublaslt_stands_beside_our_kernels_and_says_how_it_was_driven() {
+    let products = ["-m", "64", "-n", "48", "-k", "32", "--kernel", "matmul/cublaslt,matmul/tiled"];
+    let small = run("", &products);
+    assert_eq!(small.said.code, Some(0), "{}", small.said.errors);
+    let record = small.of("matmul/cublaslt");
+    assert_eq!(record.provider, "cublaslt");
+    let detail = record.outcome.detail();
+    assert!(record.timing().is_some() && detail.contains("algorithm 66 (tile 20"), "{detail}");
+    let found = small.read();
+    let of = |c: &&scalemark::record::Counter| c.record_id == record.record_id;
+    let id = |c: &&scalemark::record::Counter| c.name == "cublaslt.algorithm_id";
+    assert_eq!(found.counters.iter().filter(of).find(id).map(|c| c.value), Some(66.0));
+    let library = &found.machine["software"]["libraries"]["cublaslt"];
+    assert!(library.as_str().is_some_and(|facts| facts.contains("version 0.0.0")), "{library}");
+    let missing = run("no-cublaslt", &products);
+    assert_eq!(missing.said.code, Some(0), "{}", missing.said.errors);
+    let record = missing.of("matmul/cublaslt");
+    assert_eq!(record.outcome.status(), "refused");
+    assert!(record.outcome.detail().contains("pip install nvidia-cublas"));
+    assert!(missing.of("matmul/tiled").timing().is_some());
 }
 
 #[test]

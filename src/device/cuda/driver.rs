@@ -9,6 +9,7 @@ use std::sync::Arc;
 use ptxsim::conformance::Map;
 
 use super::attributes::Attributes;
+use super::blas::Blas;
 use super::nvml::Monitor;
 use crate::error::Result;
 use crate::units::Bytes;
@@ -152,4 +153,10 @@ pub trait Context: fmt::Debug + Send + Sync {
 
     /// Waits for the end of all that was enqueued.
     fn synchronize(&self) -> Result<()>;
+
+    /// cuBLASLt, working in this stream.
+    ///
+    /// # Errors
+    /// [`crate::Error::Refused`] with a hint where the library is missing.
+    fn blas(&self) -> Result<Box<dyn Blas + '_>>;
 }

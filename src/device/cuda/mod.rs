@@ -5,10 +5,12 @@
 //! Nothing here needs CUDA to build.
 
 pub mod attributes;
+pub mod blas;
 pub mod device;
 pub mod driver;
 pub mod fake;
 pub mod nvml;
+pub mod operands;
 pub mod owned;
 pub mod prepared;
 pub mod probes;

@@ -54,6 +54,12 @@ pub fn loader_folders() -> &'static [PathBuf] {
     })
 }
 
+/// The folders of a CUDA toolkit that the environment names, which go before the loader's.
+pub fn toolkit_folders() -> impl Iterator<Item = PathBuf> {
+    let homes = ["CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(std::env::var_os);
+    homes.flat_map(|home| ["lib64", "lib"].map(|lib| PathBuf::from(&home).join(lib)))
+}
+
 /// `lib` and `lib/python3.x/site-packages` of the active Python environment: a virtual environment, conda, or the first
 /// `python3` on the path.
 pub fn python_prefixes() -> &'static [PathBuf] {

@@ -32,6 +32,11 @@ impl Crew for Scripted<'_> {
             allocated: 64,
             slots: 1,
             counters: BTreeMap::new(),
+            driven: match job.kernel.as_str() {
+                "steady" => Some("algorithm 1".into()),
+                "wavering" => Some(format!("algorithm {}", process / 2)),
+                _ => None,
+            },
         })
     }
 
@@ -122,6 +127,16 @@ fn equal_processes_stop_after_the_least_number_by_precision() {
     assert_eq!(log.iter().filter(|l| l.starts_with("prepare")).count(), 3);
     assert_eq!(findings[0].peak_resident, Some(Bytes(102)));
     assert_eq!(timing.samples, findings[0].samples.iter().map(Vec::len).sum::<usize>());
+}
+
+#[test]
+fn how_a_library_was_driven_is_told_and_how_often_where_processes_chose_otherwise() {
+    let kernels = [("steady", "blas"), ("wavering", "blas"), ("a", "own")];
+    let (findings, _, _) = run(&kernels, &GOAL, &|_, _| 1000, &[], usize::MAX);
+    let note = |i: usize| findings[i].outcome.as_ref().unwrap().detail().to_owned();
+    assert_eq!(note(0), "algorithm 1");
+    assert_eq!(note(1), "algorithm 0 (in 2 processes); algorithm 1 (in 1 process)");
+    assert_eq!(note(2), "");
 }
 
 #[test]

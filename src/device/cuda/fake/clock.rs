@@ -64,6 +64,12 @@ pub fn kernel_ns(counters: &ptxsim::Counters) -> f64 {
     issue.max(tensor).max(memory)
 }
 
+/// Nanoseconds of a product by a library, that reaches this share of what the pipes of its format give.
+pub fn product_ns(flops: f64, bytes: f64, tensor: bool, share: f64) -> f64 {
+    let per_clock = if tensor { TENSOR } else { 256.0 * f64::from(MULTIPROCESSORS) };
+    (flops / per_clock / (f64::from(KHZ) / 1e6)).max(bytes / BYTES_PER_NS) / share
+}
+
 /// Nanoseconds of a copy, which reads and writes, or of a fill, which writes.
 pub fn traffic_ns(bytes: u64) -> f64 {
     EMPTY_NS + bytes as f64 / BYTES_PER_NS

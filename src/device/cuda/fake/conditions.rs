@@ -23,6 +23,8 @@ pub struct Conditions {
     pub held: Bytes,
     /// Whether anybody tells clocks, power and temperature.
     pub nvml: bool,
+    /// Whether cuBLASLt is there.
+    pub cublaslt: bool,
     /// Whether anybody counts energy.
     pub energy: bool,
     /// Entries that access memory which is not theirs, each from its so manieth launch on.
@@ -58,6 +60,7 @@ impl Default for Conditions {
             memory: Bytes(1 << 30),
             held: Bytes(0),
             nvml: true,
+            cublaslt: true,
             energy: true,
             illegal: HashMap::new(),
             hang: HashMap::new(),
@@ -68,8 +71,8 @@ impl Default for Conditions {
     }
 }
 
-const KNOWN: &str = "no-driver, driver=11.4, gpus=2, mig, memory=64MiB, held=1GiB, no-nvml, no-energy, illegal=ENTRY, hang=ENTRY@3, \
-                     oom=5, throttle=power@3, skew=cold, skew=spin, skew=copy";
+const KNOWN: &str = "no-driver, driver=11.4, gpus=2, mig, memory=64MiB, held=1GiB, no-nvml, no-energy, no-cublaslt, \
+                     illegal=ENTRY, hang=ENTRY@3, oom=5, throttle=power@3, skew=cold, skew=spin, skew=copy";
 
 impl Conditions {
     /// Those of the environment.
@@ -106,6 +109,7 @@ impl Conditions {
             ("mig", "") => self.slices = true,
             ("no-nvml", "") => self.nvml = false,
             ("no-energy", "") => self.energy = false,
+            ("no-cublaslt", "") => self.cublaslt = false,
             ("driver", value) => {
                 let (major, minor) = value.split_once('.')?;
                 self.version =

@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use ptxsim::conformance::Map;
 use ptxsim::{Module, Pointer};
 
+use super::blas::FakeBlas;
 use super::clock::{CALL_NS, Telemetry};
 use super::conditions::Conditions;
 use super::stream::{Call, Stream, Word, Work};
 use crate::device::cuda::attributes::Attributes;
+use crate::device::cuda::blas::{Blas, Gemm};
 use crate::device::cuda::driver::{Address, Context, Handle, Image, Mapped, Room, Shape};
 use crate::error::{Error, Result};
 use crate::units::Bytes;
@@ -25,8 +27,10 @@ pub struct FakeContext {
 }
 
 #[derive(Debug)]
-struct State {
-    stream: Stream,
+pub struct State {
+    pub stream: Stream,
+    /// Products that were described to cuBLASLt.
+    pub products: HashMap<usize, Gemm>,
     next: usize,
     lengths: HashMap<u64, u64>,
     allocations: u64,
@@ -37,7 +41,7 @@ struct State {
 }
 
 impl State {
-    fn handle(&mut self) -> usize {
+    pub fn handle(&mut self) -> usize {
         self.next += 1;
         self.next
     }
@@ -47,7 +51,7 @@ impl State {
     }
 
     /// Into the graph that is captured, else into the stream.
-    fn enqueue(&mut self, work: Work) {
+    pub fn enqueue(&mut self, work: Work) {
         match &mut self.capture {
             Some(all) => all.push(work),
             None => self.stream.enqueue(work),
@@ -63,6 +67,7 @@ impl FakeContext {
     ) -> Self {
         let state = State {
             stream: Stream::new(conditions, attributes.l2),
+            products: HashMap::new(),
             next: 0,
             lengths: HashMap::new(),
             allocations: 0,
@@ -74,7 +79,7 @@ impl FakeContext {
         FakeContext { attributes, state: Mutex::new(state), telemetry }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|e| e.into_inner())
     }
 
@@ -273,5 +278,9 @@ impl Context for FakeContext {
         let mut state = self.state();
         state.stream.host_ns += CALL_NS;
         self.drain(&mut state)
+    }
+
+    fn blas(&self) -> Result<Box<dyn Blas + '_>> {
+        Ok(Box::new(FakeBlas::new(self)?))
     }
 }

@@ -4,6 +4,7 @@
 //! its `clock`), and says nothing about any. Launches wait in a queue, as on a GPU: they execute when the host waits for them, and
 //! a stream that is blocked holds them back. It breaks as [`Conditions`] say.
 
+mod blas;
 mod clock;
 mod conditions;
 mod context;

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use ptxsim::{Argument, Checks, Kind, Launch, Memory, Module, Options, Pointer};
 
+use super::blas::{self, Multiplication};
 use super::clock::{self, Telemetry};
 use super::conditions::{Conditions, Skew};
-use crate::device::cuda::driver::Shape;
+use crate::device::cuda::blas::Gemm;
+use crate::device::cuda::driver::{Address, Shape};
 use crate::device::cuda::probes::{BLOCK, CLOCK, EMPTY, SPIN};
 use crate::error::{Error, Result};
 use crate::throttle::Throttle;
@@ -25,6 +27,8 @@ pub enum Work {
     Fill(Pointer, u8, u64),
     /// An event that takes the time.
     Record(usize),
+    /// A product by cuBLASLt.
+    Multiply(Arc<Multiplication>),
     /// Launches that were captured.
     Graph(Arc<Vec<Work>>),
 }
@@ -64,6 +68,8 @@ pub struct Stream {
     executed: HashMap<CallKey, (u64, f64)>,
     /// Counts what the host has done to memory: a launch that is repeated with nothing in between would write the same.
     pub generation: u64,
+    /// Products whose results are of the present generation of memory.
+    multiplied: HashMap<(Gemm, [Address; 3]), u64>,
     fills: HashMap<(Pointer, u64), u8>,
     launches: HashMap<String, u64>,
     number: u64,
@@ -86,6 +92,7 @@ impl Stream {
             l2,
             executed: HashMap::new(),
             generation: 0,
+            multiplied: HashMap::new(),
             fills: HashMap::new(),
             launches: HashMap::new(),
             number: 0,
@@ -166,6 +173,17 @@ impl Stream {
                     self.execute(work, clock::EMPTY_IN_GRAPH_NS)?;
                 }
             }
+            Work::Multiply(product) => {
+                self.inject(blas::ENTRY)?;
+                let fresh = self.multiplied.insert(product.key(), self.generation);
+                if fresh != Some(self.generation) {
+                    product.execute(&mut self.memory).map_err(|e| illegal(blas::ENTRY, &e))?;
+                }
+                // What was flushed comes from memory again, as a kernel's operands do.
+                let warm = if std::mem::take(&mut self.flushed) { 1.0 } else { 0.6 };
+                self.pass(overhead);
+                self.pass(product.ns * warm);
+            }
             Work::Launch(call) => {
                 let ns = self.launch(call)?;
                 self.pass(overhead);
@@ -175,19 +193,24 @@ impl Stream {
         Ok(())
     }
 
-    /// Executes a kernel, and tells how long it takes beyond what any launch does.
-    fn launch(&mut self, call: &Arc<Call>) -> Result<f64> {
-        let count = self.launches.entry(call.entry.clone()).or_default();
+    /// Counts a launch of this name, and breaks where the conditions say so.
+    fn inject(&mut self, entry: &str) -> Result<()> {
+        let count = self.launches.entry(entry.to_owned()).or_default();
         *count += 1;
-        let from = |faults: &HashMap<String, u64>| {
-            faults.get(&call.entry).is_some_and(|nth| *count >= *nth)
-        };
+        let from =
+            |faults: &HashMap<String, u64>| faults.get(entry).is_some_and(|nth| *count >= *nth);
         if from(&self.conditions.hang) {
             hang();
         }
-        if from(&self.conditions.illegal) {
-            return Err(illegal(&call.entry, "injected by SCALEMARK_FAKE"));
+        match from(&self.conditions.illegal) {
+            true => Err(illegal(entry, "injected by SCALEMARK_FAKE")),
+            false => Ok(()),
         }
+    }
+
+    /// Executes a kernel, and tells how long it takes beyond what any launch does.
+    fn launch(&mut self, call: &Arc<Call>) -> Result<f64> {
+        self.inject(&call.entry)?;
         let word = |i: usize| {
             let bytes = call.arguments.get(i).and_then(|a| <[u8; 8]>::try_from(&a[..]).ok());
             bytes.map(u64::from_le_bytes).unwrap_or_default()

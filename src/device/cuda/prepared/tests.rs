@@ -25,7 +25,7 @@ fn ready<'d>(device: &'d Device, id: &str, case: &Case, inputs: &Inputs) -> GpuP
 
 /// What lies in a written buffer of one set.
 fn written(prepared: &GpuPrepared<'_>, which: usize, slot: usize) -> Vec<u8> {
-    let slots = &prepared.written[which];
+    let slots = &prepared.operands.written[which];
     let mut bytes = vec![0; slots.len as usize];
     prepared.device.context.download(slots.at(slot), &mut bytes).unwrap();
     bytes
@@ -50,7 +50,7 @@ fn every_set_of_a_cold_case_computes_the_same_by_its_own_table_of_addresses() {
     let expected = case.expected(&inputs, 1);
     let checked = check(&case, &inputs, &expected, &prepared.outputs().unwrap());
     assert_eq!(checked.wrong, None);
-    for which in 0..prepared.written.len() {
+    for which in 0..prepared.operands.written.len() {
         let first = written(&prepared, which, 0);
         for slot in 1..prepared.slots() {
             assert!(written(&prepared, which, slot) == first, "buffer {which} of set {slot}");
@@ -67,10 +67,10 @@ fn a_reset_restores_the_sets_that_launches_changed() {
     let before = written(&prepared, 0, 1);
     prepared.launch(1).unwrap();
     assert!(written(&prepared, 0, 1) != before, "an update changes its parameters");
-    assert_eq!(prepared.dirty.iter().filter(|dirty| **dirty).count(), 1);
+    assert_eq!(prepared.operands.dirty.iter().filter(|dirty| **dirty).count(), 1);
     prepared.reset().unwrap();
     assert!(written(&prepared, 0, 1) == before);
-    assert!(!prepared.dirty.contains(&true));
+    assert!(!prepared.operands.dirty.contains(&true));
 }
 
 #[test]

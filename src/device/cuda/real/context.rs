@@ -9,6 +9,7 @@ use ptxsim::conformance::Map;
 
 use super::{check, maps};
 use crate::device::cuda::attributes::Attributes;
+use crate::device::cuda::blas::{Blas, RealBlas};
 use crate::device::cuda::driver::{Address, Context, Handle, Image, Mapped, Room, Shape};
 use crate::error::{Error, Result};
 use crate::units::Bytes;
@@ -294,6 +295,10 @@ impl Context for CudaContext {
         let stream = self.stream();
         // SAFETY: the stream lives.
         check(unsafe { sys::cuStreamSynchronize(stream) }, "run kernels to their end")
+    }
+
+    fn blas(&self) -> Result<Box<dyn Blas + '_>> {
+        Ok(Box::new(RealBlas::new(Box::new(|| Handle(self.stream() as usize)))?))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The ladder of matmul kernels on GPUs: how each file in `kernels/matmul/` is compiled and launched for a case.
 
+mod cublaslt;
 mod plain;
 mod tensor;
 #[cfg(test)]
@@ -11,7 +12,7 @@ use crate::kernels::Kernel;
 use crate::kernels::cuda::{Buffer, Plan, Scalar, Step};
 use crate::ops::{Case, DType, Matmul, Precision, Problem, Transpose};
 
-/// The CUDA kernels, up the ladder.
+/// The CUDA kernels, up the ladder, and NVIDIA's library behind them.
 pub static CUDA_ROWS: &[&dyn Kernel] = &[
     &plain::NAIVE,
     &plain::COALESCED,
@@ -20,6 +21,7 @@ pub static CUDA_ROWS: &[&dyn Kernel] = &[
     &tensor::MMA,
     &tensor::WGMMA_TMA,
     &tensor::WGMMA_TMA_CLUSTER,
+    &cublaslt::CublasLt,
 ];
 
 const TRANSPOSES: [Transpose; 3] = [Transpose::Nn, Transpose::Nt, Transpose::Tn];
