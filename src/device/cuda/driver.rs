@@ -56,6 +56,9 @@ pub struct Image<'a> {
     pub ptx: &'a str,
 }
 
+/// More arguments than any kernel here has.
+pub const MOST_ARGUMENTS: usize = 40;
+
 /// Sizes of a launch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shape {
@@ -126,10 +129,10 @@ pub trait Context: fmt::Debug + Send + Sync {
     fn function(&self, module: Handle, name: &str, shared: u32) -> Result<Handle>;
     /// A CUtensorMap, as the kernel takes it.
     fn tensor_map(&self, map: &Map, buffer: Address) -> Result<[u8; 128]>;
-    /// Enqueues a launch.
+    /// Enqueues a launch; allocates nothing.
     ///
     /// # Safety
-    /// `arguments` are as many, each as wide, as the kernel's parameters, and every address that the kernel makes of them and
+    /// `arguments` are at most [`MOST_ARGUMENTS`], as many, each as wide, as the kernel's parameters, and every address that the kernel makes of them and
     /// accesses lies in memory of this GPU that lives until it has ended.
     unsafe fn launch(&self, function: Handle, shape: &Shape, arguments: &[&[u8]]) -> Result<()>;
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use ptxsim::conformance::Map;
 
 use super::device::GpuDevice;
-use super::driver::{Address, Handle, Image, Shape};
+use super::driver::{Address, Handle, Image, MOST_ARGUMENTS, Shape};
 use super::operands::{Operands, Slots, rounded};
 use super::owned::Module;
 use crate::device::sim::{footprint, taken, tiled};
@@ -17,11 +17,21 @@ use crate::nvrtc::Built;
 use crate::ops::{Case, Inputs, Tensor};
 use crate::units::Bytes;
 
-/// What a launch passes, but for addresses.
+/// A launch with its arguments, packed for each set: what is left to do is to hand them over.
 struct Ready {
-    step: Step,
     function: Handle,
     shape: Shape,
+    /// Bytes of each argument.
+    lens: Vec<usize>,
+    /// The arguments of one set behind another's, each at whole words.
+    packed: Vec<u64>,
+}
+
+impl Ready {
+    /// Words of one set's arguments.
+    fn stride(&self) -> usize {
+        self.lens.iter().map(|len| len.div_ceil(8)).sum()
+    }
 }
 
 /// A row with its buffers on a GPU.
@@ -30,8 +40,6 @@ pub struct GpuPrepared<'d> {
     operands: Operands<'d>,
     workspace: Vec<Slots>,
     steps: Vec<Ready>,
-    /// Room for the bytes of a launch's arguments: launches allocate nothing but a list of pointers.
-    scratch: Vec<[u8; 128]>,
     allocated: Bytes,
     counters: Counters,
     _module: Module,
@@ -64,17 +72,13 @@ impl<'d> GpuPrepared<'d> {
             operands,
             workspace: Vec::new(),
             steps: Vec::new(),
-            scratch: Vec::new(),
             allocated: case.buffer_bytes() + Bytes(plan.workspace_bytes()),
             counters: resources(device, &built, &plan),
             _module: module,
         };
         prepared.fill(&plan)?;
-        let prologue = prepared.ready(&plan.prologue)?;
-        prepared.steps = prepared.ready(&plan.steps)?;
-        let longest = prepared.steps.iter().chain(&prologue).map(|s| s.step.arguments()).max();
-        prepared.scratch = vec![[0; 128]; longest.unwrap_or(0)];
-        for step in &prologue {
+        prepared.steps = prepared.ready(&plan.steps, sets)?;
+        for step in &prepared.ready(&plan.prologue, 1)? {
             prepared.enqueue(step, 0)?;
         }
         prepared.spread(&plan)?;
@@ -137,28 +141,33 @@ impl<'d> GpuPrepared<'d> {
         }
     }
 
-    fn ready(&self, steps: &[Step]) -> Result<Vec<Ready>> {
+    fn ready(&self, steps: &[Step], sets: usize) -> Result<Vec<Ready>> {
         let one = |step: &Step| {
             let &Step { grid, block, cluster, shared, .. } = step;
-            Ok(Ready {
+            let mut ready = Ready {
                 function: self._module.function(step.entry, shared)?,
                 shape: Shape { grid, block, cluster, shared },
-                step: step.clone(),
-            })
+                lens: Vec::new(),
+                packed: Vec::new(),
+            };
+            for slot in 0..sets {
+                ready.lens.clear();
+                self.pack(step, slot, &mut ready)?;
+            }
+            Ok(ready)
         };
         steps.iter().map(one).collect()
     }
 
-    /// Enqueues one launch on one set.
-    fn enqueue(&mut self, ready: &Ready, slot: usize) -> Result<()> {
-        let Ready { step, function, shape } = ready;
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let mut lens = [0; MOST_ARGUMENTS];
-        let mut count = 0;
+    /// Adds what a step passes on one set.
+    fn pack(&self, step: &Step, slot: usize, into: &mut Ready) -> Result<()> {
         let mut put = |bytes: &[u8]| {
-            scratch[count][..bytes.len()].copy_from_slice(bytes);
-            lens[count] = bytes.len();
-            count += 1;
+            into.lens.push(bytes.len());
+            into.packed.extend(bytes.chunks(8).map(|chunk| {
+                let mut word = [0; 8];
+                word[..chunk.len()].copy_from_slice(chunk);
+                u64::from_ne_bytes(word)
+            }));
         };
         for &buffer in &step.buffers {
             put(&self.address(buffer, slot).0.to_le_bytes());
@@ -174,20 +183,25 @@ impl<'d> GpuPrepared<'d> {
             let buffer = self.address(map.buffer, slot);
             put(&self.device.context.tensor_map(&Map::Tiled(tiled(map)), buffer)?);
         }
+        Ok(())
+    }
+
+    /// Enqueues one launch on one set.
+    fn enqueue(&self, ready: &Ready, slot: usize) -> Result<()> {
+        let stride = ready.stride();
+        let mut rest: &[u8] = bytemuck::cast_slice(&ready.packed[stride * slot..][..stride]);
         let mut arguments: [&[u8]; MOST_ARGUMENTS] = [&[]; MOST_ARGUMENTS];
-        for (argument, (bytes, len)) in arguments.iter_mut().zip(scratch.iter().zip(lens)) {
-            *argument = &bytes[..len];
+        for (argument, &len) in arguments.iter_mut().zip(&ready.lens) {
+            let whole;
+            (whole, rest) = rest.split_at(len.next_multiple_of(8));
+            *argument = &whole[..len];
         }
+        let arguments = &arguments[..ready.lens.len()];
         // SAFETY: the row's plan lists the arguments of this entry in order, as `Plan::check` and every test of the row on the
         // simulator hold it to, and the buffers, as long as the case says, live as long as this.
-        let launched = unsafe { self.device.context.launch(*function, shape, &arguments[..count]) };
-        self.scratch = scratch;
-        launched
+        unsafe { self.device.context.launch(ready.function, &ready.shape, arguments) }
     }
 }
-
-/// More arguments than any kernel here has.
-const MOST_ARGUMENTS: usize = 40;
 
 /// What each entry takes of a multiprocessor, by its largest launch.
 fn resources(device: &GpuDevice, built: &Built, plan: &Plan) -> Counters {
@@ -206,10 +220,7 @@ impl Prepared for GpuPrepared<'_> {
     /// Enqueues, and waits for nothing.
     fn launch(&mut self, slot: usize) -> Result<()> {
         let slot = self.operands.take(slot);
-        let steps = std::mem::take(&mut self.steps);
-        let launched = steps.iter().try_for_each(|step| self.enqueue(step, slot));
-        self.steps = steps;
-        launched
+        self.steps.iter().try_for_each(|step| self.enqueue(step, slot))
     }
 
     fn slots(&self) -> usize {

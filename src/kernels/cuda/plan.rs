@@ -161,11 +161,6 @@ impl Step {
             maps: Vec::new(),
         }
     }
-
-    /// How many arguments it passes.
-    pub fn arguments(&self) -> usize {
-        self.buffers.len() + self.scalars.len() + self.maps.len()
-    }
 }
 
 impl Plan {

@@ -10,7 +10,9 @@ use ptxsim::conformance::Map;
 use super::{check, maps};
 use crate::device::cuda::attributes::Attributes;
 use crate::device::cuda::blas::{Blas, RealBlas};
-use crate::device::cuda::driver::{Address, Context, Handle, Image, Mapped, Room, Shape};
+use crate::device::cuda::driver::{
+    Address, Context, Handle, Image, MOST_ARGUMENTS, Mapped, Room, Shape,
+};
 use crate::error::{Error, Result};
 use crate::units::Bytes;
 
@@ -197,8 +199,11 @@ impl Context for CudaContext {
     }
 
     unsafe fn launch(&self, function: Handle, shape: &Shape, arguments: &[&[u8]]) -> Result<()> {
-        let mut pointers: Vec<*mut c_void> =
-            arguments.iter().map(|bytes| bytes.as_ptr().cast_mut().cast()).collect();
+        assert!(arguments.len() <= MOST_ARGUMENTS, "{} arguments", arguments.len());
+        let mut pointers: [*mut c_void; MOST_ARGUMENTS] = [null_mut(); MOST_ARGUMENTS];
+        for (pointer, bytes) in pointers.iter_mut().zip(arguments) {
+            *pointer = bytes.as_ptr().cast_mut().cast();
+        }
         let [x, y, z] = shape.cluster.unwrap_or([1; 3]);
         let mut attribute = sys::CUlaunchAttribute {
             id: sys::CUlaunchAttributeID_enum::CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION,
