@@ -2,6 +2,7 @@
 //!
 //! Reports are made from records alone, so that a run that was copied from another machine can be reported anywhere.
 
+pub mod across;
 pub(crate) mod axis;
 pub(crate) mod chart;
 mod charts;
@@ -24,6 +25,7 @@ mod tests;
 mod write;
 
 pub use table::terminal;
+pub(crate) use write::whole;
 pub use write::{Written, write};
 
 use crate::record::{Counter, Record};

@@ -68,7 +68,7 @@ pub fn records_table(records: &[&Record]) -> String {
 }
 
 /// What cases are sorted by: work, then the sizes as text.
-fn work(case: Case) -> (u64, String) {
+pub fn work(case: Case) -> (u64, String) {
     let cost = case.cost();
     (cost.flops.0.max(cost.bytes.0), case.sizes())
 }
@@ -93,39 +93,42 @@ fn record_row(record: &Record, first: bool) -> Vec<String> {
     ]
 }
 
-/// The probes of what the machine can reach: the best of each kind, dtype and thread count.
-pub fn peaks_table(records: &[Record]) -> Option<String> {
-    let mut best: Vec<(String, &Record)> = Vec::new();
-    for record in records.iter().filter(|r| r.case.problem.family() == Family::Peak) {
-        let kind = record.case.sizes();
-        let kind = kind.split('/').next().unwrap_or_default();
-        let key = format!("{kind} {} {}", record.case.precision, record.case.threads);
-        let speed = |r: &Record| r.reached().map_or(0.0, |(flops, bytes)| flops.0.max(bytes.0));
-        if speed(record) <= 0.0 {
+/// The fastest probe of each kind, dtype and thread count, named by these.
+pub fn probes<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<([String; 3], &'a Record)> {
+    let mut best: Vec<([String; 3], &Record)> = Vec::new();
+    let speed = |r: &Record| r.reached().map_or(0.0, |(flops, bytes)| flops.0.max(bytes.0));
+    for record in records {
+        if record.case.problem.family() != Family::Peak || speed(record) <= 0.0 {
             continue;
         }
+        let sizes = record.case.sizes();
+        let kind = sizes.split('/').next().unwrap_or_default().to_owned();
+        let key = [kind, record.case.precision.to_string(), record.case.threads.to_string()];
         match best.iter_mut().find(|(known, _)| *known == key) {
             Some((_, held)) if speed(record) > speed(held) => *held = record,
             Some(_) => {}
             None => best.push((key, record)),
         }
     }
-    let row = |(_, record): &(String, &Record)| {
-        // A probe of arithmetic moves nothing that counts, a probe of memory computes nothing that does.
-        let rate = record.reached().map(|(flops, bytes)| match record.case.problem {
-            Problem::Peak(probe) if probe.kind == ProbeKind::Fma => flops.to_string(),
-            _ => bytes.to_string(),
-        });
-        let sizes = record.case.sizes();
-        vec![
-            cell(sizes.split('/').next().unwrap_or_default()),
-            cell(&record.case.precision.to_string()),
-            record.case.threads.to_string(),
-            rate.unwrap_or_else(dash),
-            code(&record.kernel),
-        ]
+    best
+}
+
+/// What a probe reached, by what it is for: one of arithmetic moves nothing that counts, one of memory computes nothing that does.
+pub fn reached(probe: &Record) -> Option<String> {
+    let (flops, bytes) = probe.reached()?;
+    Some(match probe.case.problem {
+        Problem::Peak(probe) if probe.kind == ProbeKind::Fma => flops.to_string(),
+        _ => bytes.to_string(),
+    })
+}
+
+/// The probes of what the machine can reach: the best of each kind, dtype and thread count.
+pub fn peaks_table(records: &[Record]) -> Option<String> {
+    let row = |([kind, dtype, threads], record): &([String; 3], &Record)| {
+        let rate = reached(record).unwrap_or_else(dash);
+        vec![cell(kind), cell(dtype), threads.clone(), rate, code(&record.kernel)]
     };
-    let mut rows: Vec<Vec<String>> = best.iter().map(row).collect();
+    let mut rows: Vec<Vec<String>> = probes(records).iter().map(row).collect();
     rows.extend(patterns(records));
     (!rows.is_empty()).then(|| table(&["limit", "dtype", "threads ", "reached ", "kernel"], &rows))
 }
@@ -177,7 +180,7 @@ pub fn scaling_table(input: &ReportInput) -> Option<String> {
 }
 
 /// What identifies a case apart from its thread count.
-fn unthreaded(case: Case) -> String {
+pub fn unthreaded(case: Case) -> String {
     Case { threads: 1, ..case }.key()
 }
 

@@ -123,7 +123,7 @@ pub fn write(folder: &Path, input: &ReportInput) -> Result<Written> {
 }
 
 /// Writes beside the file and renames, so that a reader never sees half of it.
-fn whole(path: &Path, text: &str) -> Result<()> {
+pub(crate) fn whole(path: &Path, text: &str) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let draft = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
     let done = fs::write(&draft, text).and_then(|()| fs::rename(&draft, path));
