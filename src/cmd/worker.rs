@@ -11,8 +11,8 @@ use crate::device::name::Which;
 use crate::device::{CpuDevice, Device, DeviceName, GpuDevice, Gpus, memory};
 use crate::kernels::{Registry, baseline};
 use crate::measure::clock::SystemClock;
-use crate::worker;
 use crate::worker::protocol::VERSION;
+use crate::worker::{self, Terms};
 
 /// Options of `worker`.
 #[derive(Debug, clap::Args)]
@@ -26,6 +26,9 @@ pub struct Args {
     /// Where to run: cpu, or one GPU, as cuda:0
     #[arg(long, default_value_t)]
     device: DeviceName,
+    /// Do so many percent more work than a kernel needs: for proofs that this is noticed
+    #[arg(long, hide = true, value_parser = clap::value_parser!(u32).range(..=100))]
+    extra: Option<u32>,
 }
 
 /// Serves requests from standard input until it ends.
@@ -70,7 +73,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let clock = SystemClock::new();
     let input = BufReader::new(std::io::stdin());
-    worker::serve(&registry, &args.provider, &device, &clock, libraries, input, output)?;
+    let terms = Terms { provider: args.provider, libraries, extra_percent: args.extra };
+    worker::serve(&registry, terms, &device, &clock, input, output)?;
     Ok(ExitCode::SUCCESS)
 }
 

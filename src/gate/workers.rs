@@ -62,6 +62,8 @@ pub struct Workers {
     pub effort: Effort,
     /// Seed of operands.
     pub seed: u64,
+    /// Launches in a sample are a multiple of this.
+    pub granule: u64,
     /// Launches in a sample, by job, once known.
     pub iterations: Vec<Option<u64>>,
     /// Bytes that each arm said it allocates, by job.
@@ -72,7 +74,8 @@ impl Workers {
     /// Nothing known yet of `jobs`.
     pub fn new(spawns: [Spawn; 3], jobs: Vec<Job>, seed: u64) -> Self {
         let (iterations, allocated) = (vec![None; jobs.len()], vec![[None; 3]; jobs.len()]);
-        Workers { spawns, jobs, effort: Effort::default(), seed, iterations, allocated }
+        let (effort, granule) = (Effort::default(), 1);
+        Workers { spawns, jobs, effort, seed, granule, iterations, allocated }
     }
 
     /// Whether a worker has made ready for a job, or why not.
@@ -90,7 +93,7 @@ impl Workers {
         match client.ask(&request, PREPARE_LIMIT) {
             Ok(Reply::Prepared { launch_ns, allocated, .. }) => {
                 let wanted = (self.effort.slice.0 / launch_ns).ceil().clamp(1.0, 1e9) as u64;
-                self.iterations[job].get_or_insert(wanted);
+                self.iterations[job].get_or_insert(wanted.next_multiple_of(self.granule));
                 self.allocated[job][arm as usize] = Some(allocated);
                 Ok(())
             }

@@ -67,6 +67,17 @@ fn warm_up(
 /// How long a sample waits for a moment in which the core is the caller's own, before it is taken all the same.
 const PATIENCE: Duration = Duration::from_millis(5);
 
+/// What is between two readings of the clock. Not inlined, so that its symbol stays: what instructions a sample takes is
+/// counted by it (`scalemark prove slowdown`).
+#[inline(never)]
+fn launches(prepared: &mut dyn Prepared, slot: &mut usize, iterations: u64) -> Result<()> {
+    for _ in 0..iterations {
+        prepared.launch(*slot)?;
+        *slot += 1;
+    }
+    Ok(())
+}
+
 /// Takes `count` samples of `iterations` launches each, after a warm-up; `shortest_ns` is the shortest launch so far, here and
 /// after. Each waits for a moment in which `core` is undisturbed, own kernels and baselines alike; what share of it they had
 /// stands in the samples.
@@ -88,10 +99,7 @@ pub fn take(
         let (cpu, waited) = (clock.process_cpu(), clock.run_queue());
         let calls = AllocatorReading::now().calls;
         let start = clock.now();
-        for _ in 0..iterations {
-            prepared.launch(*slot)?;
-            *slot += 1;
-        }
+        launches(prepared, slot, iterations)?;
         let wall_ns = clock.now() - start;
         *shortest_ns = shortest_ns.min(wall_ns as f64 / iterations as f64);
         allocations += AllocatorReading::now().calls - calls;

@@ -5,6 +5,7 @@ use std::io::{BufRead, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use super::extra::Repeating;
 use super::protocol::{Hello, Reply, Request, VERSION};
 use crate::check;
 use crate::device::core_share::CoreProbe;
@@ -24,26 +25,38 @@ const WARM_UP_NS: u64 = 2_000_000;
 /// of a training run under way, and enough that large ones, whose restoring takes as long as several launches, need it once.
 const LAUNCHES_A_RESET: usize = 64;
 
+/// What a worker was started for.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Terms {
+    /// Whose kernels it holds.
+    pub provider: String,
+    /// Facts about libraries that it drives, for its greeting.
+    pub libraries: BTreeMap<String, String>,
+    /// How many percent more work its kernels do than they should, for a proof that this is noticed; 0 goes the same way, which
+    /// itself takes some instructions.
+    pub extra_percent: Option<u32>,
+}
+
 /// Greets, then answers requests until `input` ends or an exit is asked for.
 ///
 /// # Errors
 /// When `output` is closed, or a request is no request.
 pub fn serve(
     registry: &Registry,
-    provider: &str,
+    terms: Terms,
     device: &Device,
     clock: &dyn Clock,
-    libraries: BTreeMap<String, String>,
     input: impl BufRead,
     mut output: impl Write,
 ) -> Result<()> {
+    let Terms { provider, libraries, extra_percent } = terms;
     let kernels =
         registry.kernels().filter(|k| k.provider() == provider).map(|k| k.id().0).collect();
     let hello = Hello {
         protocol: VERSION,
         program: env!("CARGO_PKG_NAME").into(),
         version: env!("CARGO_PKG_VERSION").into(),
-        provider: provider.into(),
+        provider,
         kernels,
         libraries,
     };
@@ -60,6 +73,7 @@ pub fn serve(
         registry,
         device,
         clock,
+        extra_percent,
         held: HashMap::new(),
         case: None,
         core: CoreProbe::default(),
@@ -81,6 +95,7 @@ struct Worker<'d> {
     registry: &'d Registry,
     device: &'d Device,
     clock: &'d dyn Clock,
+    extra_percent: Option<u32>,
     held: HashMap<u64, Held<'d>>,
     /// Operands and answer of the last case: the kernels of a case come one after another.
     case: Option<Shared>,
@@ -199,6 +214,9 @@ impl<'d> Worker<'d> {
         let checked = check::check(case, &shared.inputs, &shared.expected, &prepared.outputs()?);
         if let Some(reason) = checked.wrong {
             return Ok(Reply::Wrong { reason, check: Some(checked.check) });
+        }
+        if let Some(percent) = self.extra_percent {
+            prepared = Box::new(Repeating::new(prepared, percent));
         }
         let mut slot = 0;
         let clock = self.clock;

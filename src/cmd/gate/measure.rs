@@ -1,5 +1,6 @@
 //! Two builds, measured in pairs of processes.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -21,6 +22,7 @@ use crate::ops::Pass;
 use crate::plan::select::Selection;
 use crate::store::Run;
 use crate::worker;
+use crate::worker::extra::granule;
 
 /// Whose kernels are compared: our own, for baselines are not of a build.
 const PROVIDER: &str = "own";
@@ -43,7 +45,13 @@ pub fn compare(args: &Pair, rule: &Rule) -> anyhow::Result<Report> {
         let environment = baseline::environment(PROVIDER, &capabilities);
         workers::spawn(program.to_owned(), PROVIDER, environment)
     };
-    let spawns = [spawn(&base), spawn(&head), spawn(&twin)];
+    let mut spawns = [spawn(&base), spawn(&head), spawn(&twin)];
+    if let Some(percent) = args.slow_head {
+        for (spawn, percent) in spawns.iter_mut().zip([0, percent, 0]) {
+            spawn.args.extend(["--extra", &percent.to_string()].map(OsString::from));
+        }
+        sides[1].label.push_str(&format!(", {percent} % more work"));
+    }
     let (version, has_base) = workers::introduce(&spawns[0])?;
     sides[0].version = version;
     let (version, has_head) = workers::introduce(&spawns[1])?;
@@ -78,6 +86,7 @@ pub fn compare(args: &Pair, rule: &Rule) -> anyhow::Result<Report> {
     let seed = args.seed();
     let mut judge = Judge::new(rule.clone(), &subjects(&jobs));
     let mut workers = Workers::new(spawns, jobs.clone(), seed);
+    workers.granule = granule(args.slow_head.unwrap_or(0));
     let under_way = UnderWay::start(args, &folder, start)?;
     let (cut_short, broken) = under_way.go(&mut workers, &mut judge, seed, "kernels")?;
     findings.extend(times(&judge, &jobs, &broken));
@@ -124,7 +133,7 @@ fn programs(args: &Pair) -> anyhow::Result<(PathBuf, PathBuf, [Side; 2])> {
 }
 
 /// Our own kernels on the cases that were asked for; on ten small ones of one thread where none were.
-fn jobs(selection: &Selection) -> anyhow::Result<Vec<Job>> {
+pub fn jobs(selection: &Selection) -> anyhow::Result<Vec<Job>> {
     let capabilities = detect_capabilities();
     let cases = if selection.names_a_source() {
         selection.cases(capabilities.threads)?

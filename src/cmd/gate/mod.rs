@@ -6,6 +6,8 @@ mod foreign;
 mod measure;
 mod under_way;
 
+pub(super) use measure::jobs;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -39,6 +41,7 @@ enum What {
   scalemark gate pair --base-ref main                     the working tree against a commit; builds both
   scalemark gate pair --base old/scalemark --head new/scalemark
   scalemark gate pair --base old/scalemark -m 64..1024 --max-pairs 64
+  scalemark gate pair --base old/scalemark --head old/scalemark --slow-head 2    would a slowdown of 2 % be noticed here?
   scalemark gate pair --base results/runs/A --head results/runs/B     two runs of one machine, unpaired
   scalemark gate pair --command --base 'old/app in.txt' --head 'new/app in.txt'     any two programs
   scalemark gate pair --criterion --base old/mine-1f0c --head new/mine-9ab2         benchmarks of criterion
@@ -86,6 +89,9 @@ struct Pair {
     /// Seed of operands and of the order of processes [default: the clock's]
     #[arg(long)]
     seed: Option<u64>,
+    /// Let the head's kernels do so many percent more work than they do: would this machine notice?
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(..=100), conflicts_with_all = ["command", "criterion"])]
+    slow_head: Option<u32>,
     /// Compare the simulator's counters and the compile resources of CUDA kernels too (needs NVRTC)
     #[arg(long)]
     counters: bool,
@@ -126,6 +132,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut report = match (is_folder(&args.base), is_folder(&args.head)) {
         _ if args.command => foreign::commands(&args, &rule)?,
         _ if args.criterion => foreign::benchmarks(&args, &rule)?,
+        (true, true) if args.slow_head.is_some() => {
+            bail!("--slow-head slows a build that is measured now; compare two binaries")
+        }
         (true, true) => {
             let (base, head) = (args.base.as_deref(), args.head.as_deref());
             folders::compare(base.expect("is a folder"), head.expect("is a folder"), &rule)?
@@ -169,6 +178,7 @@ pub(super) fn between(
         max_pairs: pairs,
         budget: None,
         seed: None,
+        slow_head: None,
         counters: false,
         config: None,
         out: None,

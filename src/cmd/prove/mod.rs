@@ -1,7 +1,11 @@
 //! `scalemark prove`: how often gate and history err, and what they find.
 
+mod callgrind;
+mod decisions;
 mod history;
+mod levels;
 mod machine;
+mod slowdown;
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -22,8 +26,10 @@ use crate::report::draw;
   scalemark prove history                   10 000 histories without a change for each kind of noise, and the power
   scalemark prove machine                   3000 decisions on this machine, idle and under load: hours
   scalemark prove machine --decisions 40 --load 0 -- -m 64..256
+  scalemark prove machine --head other/scalemark --name link-order     another build of the same source
+  scalemark prove slowdown                  slowdowns of 1, 2, 3 and 5 %, counted by callgrind: hours
 
-Interrupted, simulate and machine go on where they were; history begins anew. Exit codes: 0 every promised bound is kept, 1 one is not, 2 usage or input error, 130 interrupted")]
+Interrupted, simulate, machine and slowdown go on where they were; history begins anew. Exit codes: 0 every promised bound is kept, 1 one is not, 2 usage or input error, 130 interrupted")]
 pub struct Args {
     #[command(subcommand)]
     what: What,
@@ -37,6 +43,10 @@ enum What {
     History(Simulation),
     /// Put a build and its copy through gates on this machine, idle and under load
     Machine(machine::Machine),
+    /// Put kernels that do a known share of their work twice through gates on this machine
+    Slowdown(slowdown::Slowdown),
+    /// Put levels that were recorded elsewhere through the gate
+    Levels(levels::Levels),
 }
 
 /// Options of `prove simulate` and `prove history`.
@@ -65,6 +75,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         What::Simulate(args) => simulate(&args),
         What::History(args) => history::run(&args),
         What::Machine(args) => machine::run(&args),
+        What::Slowdown(args) => slowdown::run(&args),
+        What::Levels(args) => levels::run(&args),
     }
 }
 
