@@ -110,6 +110,31 @@ fn a_report_can_be_made_again_from_the_csv_alone_elsewhere() {
 }
 
 #[test]
+fn runs_are_set_side_by_side_against_the_one_that_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+    assert_eq!(small_run(&one, &["--kernel", "matmul/naive"]).status.code(), Some(0));
+    assert_eq!(small_run(&two, &["--kernel", "matmul/blocked"]).status.code(), Some(0));
+    let (one, two) = (one.to_str().unwrap(), two.to_str().unwrap());
+    let out = scalemark(&["report", one, two, "--base", two]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    let printed = text(&out.stdout);
+    assert!(printed.contains("over those of `two`"), "{printed}");
+    assert!(printed.contains("| op | one |"), "{printed}");
+    let file = folder.path().join("comparison.md");
+    let out = scalemark(&["report", one, two, "--base", two, "--out", file.to_str().unwrap()]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), printed);
+
+    assert!(error(&["report", one, one]).contains("named twice"));
+    let elsewhere = folder.path().join("three");
+    let elsewhere = elsewhere.to_str().unwrap();
+    assert!(error(&["report", one, two, "--base", elsewhere]).contains("is none of the runs"));
+    assert!(error(&["report", one, elsewhere]).contains("three"));
+    assert!(error(&["report", one, "--base", one]).contains("name the runs to compare with"));
+}
+
+#[test]
 fn a_cut_records_file_is_an_error_with_file_and_line_and_leaves_everything() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
