@@ -120,7 +120,7 @@ fn runs_are_set_side_by_side_against_the_one_that_is_named() {
     assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
     let printed = text(&out.stdout);
     assert!(printed.contains("over those of `two`"), "{printed}");
-    assert!(printed.contains("| op | one |"), "{printed}");
+    assert!(printed.contains("| op | one "), "{printed}");
     let file = folder.path().join("comparison.md");
     let out = scalemark(&["report", one, two, "--base", two, "--out", file.to_str().unwrap()]);
     assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
