@@ -22,6 +22,7 @@ use crate::units::Bytes;
   scalemark report results/runs/20261123T120000Z-epyc-zen4-1f0c9ab
   scalemark report results/runs/*                          machines side by side, against the first
   scalemark report A B C --base B --out comparison.md      against B, into a file
+  scalemark report A B C --html comparison.html            one page with search and filters, which needs no network
 
 Reads machine.json and the CSV files of each folder, wherever it was measured. Of one run, writes report.md and charts/*.svg into
 it; of several, prints one comparison as Markdown and leaves the folders as they are")]
@@ -32,9 +33,12 @@ pub struct Args {
     /// Of several runs, the one that the others are compared with [default: the first]
     #[arg(long, value_name = "RUN")]
     base: Option<PathBuf>,
-    /// Of several runs, the file to write the comparison to
+    /// Of several runs, the file to write the comparison to, as Markdown
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Of several runs, the file to write the comparison to, as one HTML page
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 /// Makes report and charts of one run again and prints its table, or compares several.
@@ -43,13 +47,15 @@ pub struct Args {
 /// When a folder holds no whole run, or a file cannot be written.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match &args.runs[..] {
-        [run] if args.base.is_none() && args.out.is_none() => {
+        [run] if [&args.base, &args.out, &args.html].iter().all(|option| option.is_none()) => {
             let records = make(run)?;
             let table = report::terminal(&records, super::width());
             let path = run.join("report.md");
             super::show(&format!("{table}\n{} records: {}\n", records.len(), path.display()))?;
         }
-        [_] => bail!("--base and --out are of comparisons; name the runs to compare with as well"),
+        [_] => bail!(
+            "--base, --out and --html are of comparisons; name the runs to compare with as well"
+        ),
         _ => compare(&args)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -103,10 +109,13 @@ fn compare(args: &Args) -> anyhow::Result<()> {
     if sides.len() < 2 {
         bail!("only {} measured anything; there is nothing to compare it with", sides[0].name);
     }
-    let text = across::markdown(&sides, base_side);
+    if let Some(path) = &args.html {
+        report::whole(path, &across::page(&sides, base_side))?;
+    }
     match &args.out {
-        None => super::show(&text),
-        Some(path) => Ok(report::whole(path, &text)?),
+        None if args.html.is_some() => Ok(()),
+        None => super::show(&across::markdown(&sides, base_side)),
+        Some(path) => Ok(report::whole(path, &across::markdown(&sides, base_side))?),
     }
 }
 

@@ -7,6 +7,7 @@ use super::chart;
 use super::report::{Finding, Judged, Report, State};
 use super::series::short;
 use crate::error::Result;
+use crate::report::html::escape;
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,Helvetica,Arial,sans-serif;color:#1e1e1e;background:#fff;max-width:80rem;margin:2rem auto;\
 padding:0 1rem}h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2.2rem}table{border-collapse:collapse;width:100%}\
@@ -135,10 +136,6 @@ fn unjudged(page: &mut String, report: &Report) {
         );
     }
     page.push_str("</ul>\n");
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod counted;
 pub(crate) mod draw;
 mod findings;
 mod group;
+pub(crate) mod html;
 mod layout;
 mod markdown;
 pub(crate) mod palette;

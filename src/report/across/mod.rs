@@ -6,12 +6,14 @@
 
 mod machines;
 mod matrix;
+mod page;
 #[cfg(test)]
 mod tests;
 
 use super::tables::{cell, code, dash, table};
 use crate::record::Record;
 use matrix::{Line, Mean, by_kernel, by_model, by_op, lines, missing};
+pub use page::page;
 
 /// The records of a run on one of its devices.
 #[derive(Debug, Clone)]
@@ -37,10 +39,10 @@ pub fn markdown(sides: &[Side], base: usize) -> String {
         code(&sides[base].name)
     ));
     section(&mut text, "Machines");
-    text.push_str(&machines::facts(sides));
+    text.push_str(&machines::facts(sides).markdown(sides));
     if let Some(peaks) = machines::peaks(sides) {
         text.push_str("\nWhat each was measured to reach:\n\n");
-        text.push_str(&peaks);
+        text.push_str(&peaks.markdown(sides));
     }
     section(&mut text, "By op");
     text.push_str(

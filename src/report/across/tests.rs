@@ -119,3 +119,26 @@ fn facts_in_which_machines_differ_are_marked() {
     assert!(text.contains("| **processor** | X \\| 1 | Y |"), "{text}");
     assert!(text.contains("| CPUs | 2 | 2 |"), "{text}");
 }
+
+#[test]
+fn a_page_holds_every_record_once_and_no_name_can_break_it() {
+    let old = [square(64, "matmul/<b>", "own", 4e-3)];
+    let mut failed = square(64, "matmul/simd", "own", 1e-9);
+    failed.outcome = Outcome::Failed("</script><script>alert(1)</script>".to_owned());
+    let new = [failed, square(64, "matmul/<b>", "own", 2e-3)];
+    let sides = [side("a\"<i>", &old), side("new", &new)];
+    let page = page(&sides, 0);
+    assert_eq!(page.matches("</script>").count(), 2, "its own two");
+    assert!(page.contains("a&quot;&lt;i&gt;") && !page.contains("<b>") && !page.contains("<i>"));
+    let from = page.find("id=\"data\">").unwrap() + "id=\"data\">".len();
+    let to = from + page[from..].find("</script>").unwrap();
+    let data: serde_json::Value = serde_json::from_str(&page[from..to]).unwrap();
+    assert_eq!(data["rows"].as_array().unwrap().len(), 3);
+    assert_eq!(data["cases"].as_array().unwrap().len(), 1);
+    assert_eq!(data["rows"][1][4], "failed");
+    assert_eq!(data["rows"][1][5], serde_json::Value::Null);
+    assert_eq!(data["rows"][2][5], 2e6);
+    // The mean of the kernel that both measured, in the colour of what is faster.
+    assert!(page.contains("background:rgba(var(--fast),0.28)\">2.00×"), "{page}");
+    assert!(!page.contains("http-equiv") && !page.contains("src="), "it needs nothing else");
+}

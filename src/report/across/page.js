@@ -1,0 +1,115 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const byId = (id) => document.getElementById(id);
+  const PAGE = 200;
+  const baseTime = new Map();
+  const key = (r) => r.c + "|" + r.k + "|" + r.t;
+  const rows = data.rows.map(([s, c, k, t, status, ns, half, rate, share, detail]) =>
+    ({ s, c, k, t, status, ns, half, rate, share, detail }));
+  for (const r of rows) if (r.s === data.base && r.ns !== null) baseTime.set(key(r), r.ns);
+  for (const r of rows) {
+    const base = baseTime.get(key(r));
+    r.ratio = base === undefined || r.ns === null || r.s === data.base ? null : base / r.ns;
+    const c = data.cases[r.c];
+    r.words = [data.sides[r.s], c.op, c.sizes, c.dtype, c.on, c.models, data.kernels[r.k], r.status, r.detail].join(" ").toLowerCase();
+  }
+  const time = (ns) => {
+    const [unit, by] = ns < 1e3 ? ["ns", 1] : ns < 1e6 ? ["µs", 1e3] : ns < 1e9 ? ["ms", 1e6] : ["s", 1e9];
+    return (ns / by).toPrecision(3) + " " + unit;
+  };
+  const columns = [
+    ["machine", (r) => data.sides[r.s], (r) => data.sides[r.s]],
+    ["op", (r) => data.cases[r.c].op, (r) => data.cases[r.c].op],
+    ["case", (r) => r.c, (r) => data.cases[r.c].sizes],
+    ["dtype", (r) => data.cases[r.c].dtype, (r) => data.cases[r.c].dtype],
+    ["under", (r) => data.cases[r.c].on, (r) => data.cases[r.c].on],
+    ["kernel", (r) => data.kernels[r.k], (r) => data.kernels[r.k]],
+    ["threads", (r) => r.t, (r) => String(r.t), true],
+    ["time", (r) => r.ns, (r) => r.ns === null ? r.status : time(r.ns), true],
+    ["±", (r) => r.half, (r) => r.half === null ? "" : (100 * r.half).toFixed(1) + " %", true],
+    ["rate", (r) => r.rate, (r) => r.rate === null ? "" : r.rate.toPrecision(3) + " " + data.cases[r.c].unit, true],
+    ["of peak", (r) => r.share, (r) => r.share === null ? "" : Math.round(100 * r.share) + " %", true],
+    ["× base", (r) => r.ratio, (r) => r.ratio === null ? "" : r.ratio.toFixed(2) + "×", true],
+  ];
+  let order = { at: 2, up: true };
+  let shown = PAGE;
+  const head = byId("head");
+  columns.forEach(([name, , , numeric], i) => {
+    const th = document.createElement("th");
+    const button = document.createElement("button");
+    th.scope = "col";
+    if (numeric) th.className = "n";
+    button.type = "button";
+    button.textContent = name;
+    button.addEventListener("click", () => {
+      order = { at: i, up: order.at === i ? !order.up : true };
+      draw();
+    });
+    th.append(button);
+    head.append(th);
+  });
+  const selects = [
+    ["op", (r) => data.cases[r.c].op],
+    ["dtype", (r) => data.cases[r.c].dtype],
+    ["machine", (r) => data.sides[r.s]],
+    ["status", (r) => r.status],
+  ];
+  for (const [id, of] of selects) {
+    for (const value of [...new Set(rows.map(of))].sort()) byId(id).append(new Option(value, value));
+    byId(id).addEventListener("change", () => { shown = PAGE; draw(); });
+  }
+  const models = new Set();
+  for (const c of data.cases) for (const model of c.models.split(" ")) if (model) models.add(model);
+  for (const model of [...models].sort()) byId("model").append(new Option(model, model));
+  byId("model").addEventListener("change", () => { shown = PAGE; draw(); });
+  byId("search").addEventListener("input", () => { shown = PAGE; draw(); });
+  byId("filters").addEventListener("reset", () => setTimeout(() => { shown = PAGE; draw(); }));
+  byId("filters").addEventListener("submit", (event) => event.preventDefault());
+  byId("more").addEventListener("click", () => { shown += 5 * PAGE; draw(); });
+  const root = document.documentElement;
+  byId("theme").addEventListener("click", () => {
+    const dark = getComputedStyle(root).colorScheme === "dark";
+    root.dataset.theme = dark ? "light" : "dark";
+  });
+  const chosen = () => {
+    const words = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const model = byId("model").value;
+    const tests = selects.map(([id, of]) => [byId(id).value, of]).filter(([value]) => value !== "");
+    return rows.filter((r) => tests.every(([value, of]) => of(r) === value)
+      && (model === "" || data.cases[r.c].models.split(" ").includes(model))
+      && words.every((word) => r.words.includes(word)));
+  };
+  const draw = () => {
+    const found = chosen();
+    const of = columns[order.at][1];
+    const sign = order.up ? 1 : -1;
+    found.sort((a, b) => {
+      const [x, y] = [of(a), of(b)];
+      if (x === null || y === null) return (x === null) - (y === null);
+      return sign * (x < y ? -1 : x > y ? 1 : 0);
+    });
+    [...head.children].forEach((th, i) => {
+      if (i === order.at) th.setAttribute("aria-sort", order.up ? "ascending" : "descending");
+      else th.removeAttribute("aria-sort");
+    });
+    const body = document.createElement("tbody");
+    for (const r of found.slice(0, shown)) {
+      const tr = document.createElement("tr");
+      if (r.detail) tr.title = r.detail;
+      for (const [, , text, numeric] of columns) {
+        const td = document.createElement("td");
+        if (numeric) td.className = "n";
+        td.textContent = text(r);
+        tr.append(td);
+      }
+      body.append(tr);
+    }
+    byId("records").replaceChild(body, byId("records").tBodies[0]);
+    byId("count").textContent = found.length + " of " + rows.length + " records"
+      + (found.length > shown ? ", the first " + shown + " shown" : "");
+    byId("more").hidden = found.length <= shown;
+  };
+  byId("browser").hidden = false;
+  draw();
+})();
