@@ -15,6 +15,7 @@ pub(crate) mod html;
 mod layout;
 mod markdown;
 pub(crate) mod palette;
+pub mod profiled;
 mod reasons;
 mod sweep;
 #[cfg(test)]

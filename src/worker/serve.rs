@@ -58,6 +58,7 @@ pub fn serve(
         version: env!("CARGO_PKG_VERSION").into(),
         provider,
         kernels,
+        device: device.name().into(),
         libraries,
     };
     let mut say = |reply: &Reply| -> Result<()> {
