@@ -160,16 +160,18 @@ fn step(values: &[f64], cuts: &[usize], i: usize, rho: f64) -> Option<Step> {
 }
 
 /// The most likely place of the one step of a stretch, near `guess`, and the first and last that are plausible: by squares of
-/// distances from the medians of both sides, in which far values count no more than 2.5 deviations. (The place of the greatest
-/// rank sum leans to the middle, where its variance is larger.)
+/// distances from the centres of both sides, in which far values count no more than 2.5 deviations. (The place of the greatest
+/// rank sum leans to the middle, where its variance is larger; medians would leave the levels less sure than they are.)
 fn place(values: &[f64], guess: usize, rho: f64) -> Option<(usize, (usize, usize))> {
     let n = values.len();
     let (mut at, mut cost) = (guess, Vec::new());
-    for _ in 0..2 {
+    for _ in 0..4 {
         let (before, after) = levels(values, at)?;
         let level = |i: usize| if i < at { before } else { after };
         let rest: Vec<f64> = values.iter().enumerate().map(|(i, x)| x - level(i)).collect();
         let sd = (mad(&rest)? * MAD_TO_SD).max(f64::MIN_POSITIVE);
+        let (left, right) = values.split_at(at);
+        let (before, after) = (center(left, before, sd), center(right, after, sd));
         let square = |x: f64| (x / sd).clamp(-CLIP, CLIP).powi(2);
         let mut sum: f64 = values.iter().map(|x| square(x - after)).sum();
         cost.clear();
@@ -177,12 +179,25 @@ fn place(values: &[f64], guess: usize, rho: f64) -> Option<(usize, (usize, usize
             sum += square(x - before) - square(x - after);
             cost.push(if k < LEAST { f64::INFINITY } else { sum });
         }
+        let earlier = at;
         at = 1 + (0..cost.len()).min_by(|&i, &j| cost[i].total_cmp(&cost[j]))?;
+        if at == earlier {
+            break;
+        }
     }
     let best = cost[at - 1];
     let plausible = |c: &f64| (c - best) / inflation(rho) <= PLAUSIBLE;
     let (first, last) = (cost.iter().position(plausible)?, cost.iter().rposition(plausible)?);
     Some((at, (first + 1, last + 1)))
+}
+
+/// Huber's (1964) centre of values whose standard deviation is about `sd`, from `start`: the mean, but for what lies farther off than 1.5
+/// deviations, which counts as if it lay there. On normal data as good as 96 % of as many values, where a median is as good as 64 %.
+fn center(values: &[f64], start: f64, sd: f64) -> f64 {
+    let pull = |m: f64, x: &f64| (x - m).clamp(-1.5 * sd, 1.5 * sd);
+    (0..8).fold(start, |m, _| {
+        m + values.iter().map(|x| pull(m, x)).sum::<f64>() / values.len().max(1) as f64
+    })
 }
 
 /// By how much a lag-1 correlation makes the variance of a mean larger.
@@ -336,6 +351,16 @@ mod tests {
             }
         }
         assert!(hits >= 258 && told * 10 >= hits * 9, "{hits} of 300, {told} told");
+    }
+
+    #[test]
+    fn a_centre_is_about_the_mean_and_a_far_value_moves_it_little() {
+        let values = noise(400, 1.0, 0.0, 5);
+        let mean = values.iter().sum::<f64>() / 400.0;
+        assert!((center(&values, 0.3, 1.0) - mean).abs() < 0.02);
+        let mut far = values;
+        far[0] = 1e6;
+        assert!((center(&far, 0.3, 1.0) - mean).abs() < 0.03);
     }
 
     #[test]

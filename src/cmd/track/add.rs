@@ -15,6 +15,7 @@ use crate::device::machine::Machine;
 use crate::history::entry::{COUNT, Entry, Key, NANOS, TIME};
 use crate::record::{Outcome, Record};
 use crate::stats::median;
+use crate::stats::signed_rank::hodges_lehmann;
 use crate::store::{self, Run};
 
 /// Fingerprint of what the simulator counts, which is the same on every machine.
@@ -85,11 +86,11 @@ fn machine(run: &Run) -> anyhow::Result<Machine> {
     })
 }
 
-/// The level of each kernel of a run: the median over its processes.
+/// The level of each kernel of a run: the centre of its processes' logs (Hodges and Lehmann's), from which noise takes less than from their
+/// median, and which one of five that something hit moves little.
 fn times(run: &Run) -> anyhow::Result<BTreeMap<Job, (f64, u64)>> {
-    let middle = |(job, mut logs): (Job, Vec<f64>)| {
-        let processes = logs.len() as u64;
-        Some((job, (median(&mut logs)?.exp(), processes)))
+    let middle = |(job, logs): (Job, Vec<f64>)| {
+        Some((job, (hodges_lehmann(&logs)?.exp(), logs.len() as u64)))
     };
     Ok(folders::levels(run)?.into_iter().filter_map(middle).collect())
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{COMMITS, Scene, Source, Tally};
+use super::{COMMITS, PROCESSES, Scene, Source, Tally};
 use crate::gate::simulate::noise::Noise;
 use crate::stats::binomial::{clopper_pearson, upper_bound};
 
@@ -15,6 +15,8 @@ pub const PROMISED: f64 = 0.01;
 pub const EFFECTS: [f64; 5] = [0.01, 0.015, 0.02, 0.03, 0.05];
 /// Commits from the slow one on.
 pub const LATER: [usize; 4] = [3, 5, 10, 20];
+/// Processes of a build in a short run, and the slowdown at which its power is simulated.
+pub const SHORT: (usize, f64) = (3, 0.02);
 /// Standard deviations between processes that power is simulated at.
 pub const SPREADS: [f64; 3] = [0.005, 0.01, 0.02];
 
@@ -22,7 +24,7 @@ pub const SPREADS: [f64; 3] = [0.005, 0.01, 0.02];
 pub fn plan(series: u64) -> Vec<(Scene, u64)> {
     let mut scenes = Vec::new();
     for source in Source::ALL {
-        let scene = Scene { source, spread: 0.01, effect: 0.0, later: 10, every: false };
+        let scene = Scene::null(source);
         scenes.push((scene, series));
         scenes.push((Scene { every: true, ..scene }, series.div_ceil(5)));
     }
@@ -30,9 +32,12 @@ pub fn plan(series: u64) -> Vec<(Scene, u64)> {
         for spread in SPREADS {
             for effect in EFFECTS {
                 for later in LATER {
-                    let source = Source::Machine(noise);
-                    let scene = Scene { source, spread, effect, later, every: false };
+                    let null = Scene::null(Source::Machine(noise));
+                    let scene = Scene { spread, effect, later, ..null };
                     scenes.push((scene, series.div_ceil(10)));
+                    if effect == SHORT.1 {
+                        scenes.push((Scene { processes: SHORT.0, ..scene }, series.div_ceil(10)));
+                    }
                 }
             }
         }
@@ -79,21 +84,23 @@ pub fn null_csv(results: &Results) -> String {
 /// `history-power.csv`: what is found of slowdowns, and where.
 pub fn power_csv(results: &Results) -> String {
     let mut text = String::from(
-        "noise,between_sd,slowdown,commits_from_it_on,series,found,share,lower95,located_within_one,among_suspects\n",
+        "noise,between_sd,processes,slowdown,commits_from_it_on,series,found,share,lower95,located_within_one,knowable_within_one,among_suspects\n",
     );
     for (scene, tally) in powers(results) {
         let low = clopper_pearson(tally.found, tally.series, 0.90).map_or(0.0, |(low, _)| low);
         let _ = writeln!(
             text,
-            "{},{},{},{},{},{},{:.4},{low:.4},{},{}",
+            "{},{},{},{},{},{},{},{:.4},{low:.4},{},{},{}",
             scene.source.names().0,
             scene.spread,
+            scene.processes,
             scene.effect,
             scene.later,
             tally.series,
             tally.found,
             share(tally.found, tally.series),
             tally.located,
+            tally.knowable,
             tally.suspected
         );
     }
@@ -107,8 +114,8 @@ fn share(hits: u64, all: u64) -> f64 {
 /// The page that says what it all comes to; `command` is how to repeat it.
 pub fn markdown(results: &Results, command: &str) -> String {
     let mut text = format!(
-        "# The history, simulated\n\nMade by `{command}`. A series has {COMMITS} commits; each was measured by three processes, a pinned build by \
-         three others, in an order that a coin decides (`none`: one process, no pinned build).\n\n\
+        "# The history, simulated\n\nMade by `{command}`. A series has {COMMITS} commits; each was measured by {PROCESSES} processes, a pinned build by \
+         {PROCESSES} others, in an order that a coin decides (`none`: one process, no pinned build).\n\n\
          ## Where nothing changed\n\nShare of series in which a check found any change, with the upper 95 % bound (Clopper–Pearson). Promised: at most \
          1 % at a check. **{}**\n\n\
          A history is checked after every commit, though, each time with one point more: the last column is the share of series with an alarm at any \
@@ -133,26 +140,28 @@ pub fn markdown(results: &Results, command: &str) -> String {
         );
     }
     text.push_str(
-        "\n## What is found\n\nShare of slowdowns found, by the number of commits from the slow one on; of these, how many are located within one commit, and \
-         how many have the right commit among their suspects, with ten commits. [history-power.csv](history-power.csv) has the rest.\n\n\
-         | noise | between processes | slowdown |",
+        "\n## What is found\n\nShare of slowdowns found, by the number of commits from the slow one on; of these, with ten commits, how many are located within one commit; how many \
+         least squares locate within one that know both levels (of normal noise no method locates more); and how many have the right commit among their \
+         suspects. [history-power.csv](history-power.csv) has the rest.\n\n\
+         | noise | between processes | processes | slowdown |",
     );
     LATER.iter().for_each(|later| {
         let _ = write!(text, " {later} |");
     });
-    text.push_str(" within one | among suspects |\n|---|---|---|---|---|---|---|---|---|\n");
+    text.push_str(" within one | knowable | among suspects |\n|---|---|---|---|---|---|---|---|---|---|---|\n");
     for noise in Noise::ALL {
         for spread in SPREADS {
-            for effect in [0.02, 0.03, 0.05] {
+            let rows = [SHORT, (PROCESSES, 0.02), (PROCESSES, 0.03), (PROCESSES, 0.05)];
+            for (processes, effect) in rows {
                 let of = |later: usize| {
                     powers(results).find(|(s, _)| {
-                        (s.source, s.spread, s.effect, s.later)
-                            == (Source::Machine(noise), spread, effect, later)
+                        (s.source, s.spread, s.processes, s.effect, s.later)
+                            == (Source::Machine(noise), spread, processes, effect, later)
                     })
                 };
                 let _ = write!(
                     text,
-                    "| {} | {} % | {} % |",
+                    "| {} | {} % | {processes} | {} % |",
                     noise.name(),
                     100.0 * spread,
                     100.0 * effect
@@ -166,7 +175,13 @@ pub fn markdown(results: &Results, command: &str) -> String {
                 let part = |hits| {
                     if enough { format!("{:.2}", share(hits, tally.found)) } else { "–".into() }
                 };
-                let _ = writeln!(text, " {} | {} |", part(tally.located), part(tally.suspected));
+                let _ = writeln!(
+                    text,
+                    " {} | {} | {} |",
+                    part(tally.located),
+                    part(tally.knowable),
+                    part(tally.suspected)
+                );
             }
         }
     }
@@ -190,6 +205,6 @@ mod tests {
         results[0].1.changed = 120;
         assert!(!holds(&results));
         assert_eq!(null_csv(&results).lines().count(), 1 + 2 * Source::ALL.len());
-        assert!(power_csv(&results).contains("\npool,0.02,0.05,20,10000,0,0.0000,0.0000,0,0"));
+        assert!(power_csv(&results).contains("\npool,0.02,5,0.05,20,10000,0,0.0000,0.0000,0,0,0"));
     }
 }
