@@ -18,6 +18,7 @@
     const [unit, by] = ns < 1e3 ? ["ns", 1] : ns < 1e6 ? ["µs", 1e3] : ns < 1e9 ? ["ms", 1e6] : ["s", 1e9];
     return (ns / by).toPrecision(3) + " " + unit;
   };
+  const rate = (value, unit) => value >= 999.5 ? (value / 1e3).toPrecision(3) + " " + unit.replace("G", "T") : value.toPrecision(3) + " " + unit;
   const columns = [
     ["machine", (r) => data.sides[r.s], (r) => data.sides[r.s]],
     ["op", (r) => data.cases[r.c].op, (r) => data.cases[r.c].op],
@@ -28,7 +29,7 @@
     ["threads", (r) => r.t, (r) => String(r.t), true],
     ["time", (r) => r.ns, (r) => r.ns === null ? r.status : time(r.ns), true],
     ["±", (r) => r.half, (r) => r.half === null ? "" : (100 * r.half).toFixed(1) + " %", true],
-    ["rate", (r) => r.rate, (r) => r.rate === null ? "" : r.rate.toPrecision(3) + " " + data.cases[r.c].unit, true],
+    ["rate", (r) => r.rate, (r) => r.rate === null ? "" : rate(r.rate, data.cases[r.c].unit), true],
     ["of peak", (r) => r.share, (r) => r.share === null ? "" : Math.round(100 * r.share) + " %", true],
     ["× base", (r) => r.ratio, (r) => r.ratio === null ? "" : r.ratio.toFixed(2) + "×", true],
   ];
