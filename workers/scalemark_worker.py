@@ -67,6 +67,10 @@ class Prepared:
     allocated = 0
     # Whether launches change operands, which `reset` then restores.
     in_place = False
+    # Launches that a sample can have at most; None: any number.
+    most_iterations = None
+    # How a library is driven for this very case, in words, where there was a choice.
+    driven = None
 
     def launch(self, slot):
         """Runs once on buffer set `slot`, and returns when it is done (or, with a `time` of its own, enqueued)."""
@@ -203,8 +207,8 @@ def resident_peak():
 
 
 class Worker:
-    def __init__(self, kernels, set_threads):
-        self.kernels, self.set_threads, self.held, self.core = kernels, set_threads, {}, Core()
+    def __init__(self, kernels, set_threads, free):
+        self.kernels, self.set_threads, self.free, self.held, self.core = kernels, set_threads, free, {}, Core()
 
     def answer(self, request):
         try:
@@ -235,8 +239,10 @@ class Worker:
             held.shortest = float("inf")
             launch_ns = held.rough()
         self.held[request["handle"]] = (held, job.threads)
-        return {"is": "ready", "launch_ns": launch_ns, "allocated": prepared.allocated, "slots": prepared.slots,
-                "results": said, "counters": {"prepare_ns": float(took)}}
+        ready = {"is": "ready", "launch_ns": launch_ns, "allocated": prepared.allocated, "slots": prepared.slots,
+                 "results": said, "counters": {"prepare_ns": float(took)}}
+        told = {"most_iterations": prepared.most_iterations, "driven": prepared.driven}
+        return ready | {name: value for name, value in told.items() if value is not None}
 
     def sample(self, request):
         (held, threads), launches, count = self.held[request["handle"]], request["iterations"], request["count"]
@@ -267,7 +273,13 @@ class Worker:
         peak = resident_peak()
         self.held.pop(request["handle"], None)
         gc.collect()
+        self.free()
         return {"is": "released", "peak_resident": peak}
+
+
+def asked_device():
+    """Where the run wants launches to be: `cpu`, or a GPU as `cuda:0`."""
+    return os.environ.get("SCALEMARK_DEVICE", "cpu")
 
 
 def write_results(asked, results):
@@ -282,8 +294,12 @@ def write_results(asked, results):
     return said
 
 
-def serve(provider, kernels, libraries, set_threads=lambda threads: None):
-    """Greets, and answers requests until standard input ends or an exit is asked for."""
+def serve(provider, kernels, libraries, set_threads=lambda threads: None, device="cpu", free=lambda: None):
+    """Greets, and answers requests until standard input ends or an exit is asked for.
+
+    `device` is where launches run, `cpu` or `cuda:N`; `asked_device` has what the run asks for. `free` gives back what a library keeps of a
+    kernel that was freed.
+    """
     asked = os.environ.get("SCALEMARK_PROTOCOL", str(VERSION))
     if asked != str(VERSION):
         sys.exit(f"this worker speaks protocol {VERSION}, not {asked}")
@@ -298,8 +314,8 @@ def serve(provider, kernels, libraries, set_threads=lambda threads: None):
         replies.flush()
 
     say({"is": "hello", "protocol": VERSION, "program": f"{provider}_worker.py", "version": platform.python_version(),
-         "provider": provider, "kernels": sorted(kernels), "libraries": libraries})
-    worker = Worker(kernels, set_threads)
+         "provider": provider, "kernels": sorted(kernels), "device": device, "libraries": libraries})
+    worker = Worker(kernels, set_threads, free)
     for line in sys.stdin:
         request = json.loads(line)
         if request["do"] == "exit":

@@ -1,11 +1,11 @@
 """PyTorch as a baseline, driven at its best: results into tensors made before, no graph of gradients where none is asked for, and
-memory that is touched before the clock starts. On the CPU, or with `--device cuda` on a GPU, timed by events in the order of README.md.
+memory that is touched before the clock starts. On the CPU or, as the run asks, on a GPU: timed by events, behind a flush of the L2 where
+caches are cold. cuDNN's attention comes through here.
 """
 
 import argparse
 import contextlib
 import functools
-import importlib.util
 import math
 import os
 import shutil
@@ -13,12 +13,12 @@ import warnings
 
 import torch
 import torch.nn.functional as F
-from scalemark_worker import Prepared, Refused, serve
+from scalemark_worker import Prepared, Refused, asked_device, serve
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.attention.bias import causal_lower_right
 
-DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16, "i8": torch.int8, "i32": torch.int32}
-NAMES = {dtype: name for name, dtype in DTYPES.items()}
+DTYPES = {"f32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16, "i8": torch.int8, "i32": torch.int32}
+NAMES = {dtype: name for name, dtype in DTYPES.items() if name != "tf32"}
 # Bytes that are written between two cold samples on a GPU: more than any cache holds.
 FLUSH = 512 << 20
 device = torch.device("cpu")
@@ -76,7 +76,8 @@ class OnDevice(Prepared):
         start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         if self.flush is not None:
             self.flush.zero_()
-        torch.cuda._sleep(1_000_000)
+        # Cycles: about half a millisecond, and 10 µs a launch, which is more than the host takes to enqueue one.
+        torch.cuda._sleep(1_000_000 + 20_000 * min(launches, 500))
         start.record()
         for slot in range(first_slot, first_slot + launches):
             self.launch(slot % self.slots)
@@ -86,13 +87,16 @@ class OnDevice(Prepared):
 
 
 class Matmul(OnDevice):
-    """torch.matmul with `out=`; int8 through torch._int_mm."""
+    """torch.matmul with `out=`, sums in f32, or in tf32 where the case says so; int8 through torch._int_mm."""
 
     def __init__(self, job):
         super().__init__(job)
         if job.sizes.get("groups"):
             raise Refused("has no product grouped by experts")
         kinds = {("f32", "f32"), ("bf16", "bf16"), ("f16", "f16"), ("i8", "i32")}
+        if device.type == "cuda":
+            kinds.add(("tf32", "f32"))
+        self.tf32 = job.precision["inputs"] == "tf32"
         kind = (job.precision["inputs"], job.precision["output"])
         if kind not in kinds:
             raise Refused(f"has no product of {kind[0]} with results in {kind[1]}")
@@ -107,6 +111,13 @@ class Matmul(OnDevice):
             self.sets.append(tuple(x[0] if self.single else x for x in (a, b, c)))
         self.call = torch._int_mm if kind[0] == "i8" else torch.mm if self.single else torch.bmm
         self.allocated = sum(x.nbytes for x in self.sets[0])
+
+    @contextlib.contextmanager
+    def context(self):
+        # cuBLAS is asked again at each call: kernels of both kinds can be held at a time.
+        torch.backends.cuda.matmul.allow_tf32 = self.tf32
+        with super().context():
+            yield
 
     def launch(self, slot):
         a, b, c = self.sets[slot]
@@ -196,7 +207,10 @@ class FlashAttn(Attention):
     """The package flash-attn, on a GPU: [batch, seq, heads, head_dim], so that tensors are turned while they are prepared."""
 
     def __init__(self, job):
-        from flash_attn import flash_attn_func
+        try:
+            from flash_attn import flash_attn_func
+        except ImportError as error:
+            raise Refused(f"flash-attn is not installed ({error}): pip install flash-attn") from error
         self.function = flash_attn_func
         if device.type != "cuda" or job.precision["inputs"] not in ("bf16", "f16"):
             raise Refused("flash-attn takes bf16 and f16 on a GPU")
@@ -287,13 +301,13 @@ class Update(OnDevice):
 def kernels():
     """The kernels of this device, by name."""
     backends = {"flash": SDPBackend.FLASH_ATTENTION, "math": SDPBackend.MATH}
+    held = {"matmul/torch": Matmul}
     if device.type == "cuda":
         backends.update(cudnn=SDPBackend.CUDNN_ATTENTION, efficient=SDPBackend.EFFICIENT_ATTENTION)
-    held = {"matmul/torch": Matmul}
-    if device.type == "cpu":
+    else:
         held["matmul/torch-onednn"] = Onednn
     held.update({f"attention/torch-{name}": functools.partial(Attention, backend=b) for name, b in backends.items()})
-    if importlib.util.find_spec("flash_attn"):
+    if device.type == "cuda":
         held["attention/torch-flash-attn"] = FlashAttn
     forms = ("foreach", "fused", "compiled")
     held.update({f"optimizer/torch-{form}": functools.partial(Update, form=form) for form in forms})
@@ -303,14 +317,18 @@ def kernels():
 def main():
     global device
     parser = argparse.ArgumentParser(description="PyTorch as a worker of scalemark")
-    parser.add_argument("--device", default="cpu", help="cpu, or cuda:N")
+    parser.add_argument("--device", default=asked_device(), help="cpu, or cuda:N [default: SCALEMARK_DEVICE]")
     device = torch.device(parser.parse_args().device)
     facts = {"torch": torch.__version__, "capability": torch.backends.cpu.get_cpu_capability()}
     if device.type == "cuda":
         torch.cuda.set_device(device)
-        torch.backends.cuda.matmul.allow_tf32 = False
+        # Sums in f32 all the way, as the case says: a product that is split along k would be added up in 16 bits.
+        torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+        torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
         facts.update(gpu=torch.cuda.get_device_name(device), cudnn=str(torch.backends.cudnn.version()))
-    serve("torch", kernels(), facts, torch.set_num_threads)
+    on_gpu = device.type == "cuda"
+    serve("torch", kernels(), facts, torch.set_num_threads, device=str(device),
+          free=torch.cuda.empty_cache if on_gpu else lambda: None)
 
 
 if __name__ == "__main__":

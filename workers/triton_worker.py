@@ -1,13 +1,13 @@
 """An example of a kernel in Triton as a worker: a tiled product in f16 or bf16 with sums in f32, on a GPU.
 
-    scalemark run -m 4096 --dtype bf16 --kernel 'matmul/*' --worker 'python3 workers/triton_worker.py'
+    scalemark run --device cuda -m 4096 --dtype bf16 --kernel 'matmul/*' --worker 'python3 workers/triton_worker.py'
 """
 
 import torch
 import triton
 import triton.language as tl
 import torch_worker
-from scalemark_worker import Refused, serve
+from scalemark_worker import Refused, asked_device, serve
 
 
 @triton.jit
@@ -51,5 +51,6 @@ class Matmul(torch_worker.Matmul):
 
 
 if __name__ == "__main__":
-    torch_worker.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    serve("triton", {"matmul/triton": Matmul}, {"triton": triton.__version__, "torch": torch.__version__})
+    device = torch_worker.device = torch.device(asked_device() if torch.cuda.is_available() else "cpu")
+    serve("triton", {"matmul/triton": Matmul}, {"triton": triton.__version__, "torch": torch.__version__},
+          device=str(device), free=torch.cuda.empty_cache if device.type == "cuda" else lambda: None)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::device::Capabilities;
+use crate::device::machine::redact::{Secrets, redact_text};
 use crate::error::{Error, Result};
 use crate::kernels::Registry;
 use crate::worker::external::{self, ExternalWorker};
@@ -27,6 +28,19 @@ pub struct External {
     /// How long a program, or a worker on a GPU, may take to answer before it counts as hung, e.g. 10m [default: 3m to make ready, 30s to sample]
     #[arg(long, value_name = "TIME")]
     patience: Option<String>,
+    /// Whether folders were left out of what stands here.
+    #[arg(skip)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    redacted: bool,
+}
+
+/// A command without folders and names of people and hosts: word by word, or as a whole where quotes hold words together.
+fn hidden(command: &str, secrets: &Secrets) -> String {
+    if command.contains(['\'', '"', '\\']) {
+        return redact_text(command, secrets);
+    }
+    let words = command.split(' ').map(|word| redact_text(word, secrets));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// The kernels that can take part, and the programs that must be started for some of them.
@@ -38,9 +52,44 @@ pub struct Joined {
 }
 
 impl External {
-    /// Whether any program takes part.
-    pub fn any(&self) -> bool {
-        !self.baselines.is_empty() || !self.worker.is_empty()
+    /// As files have it: commands and the Python without folders and names, which `--resume` then asks for.
+    pub fn redacted(&self, secrets: &Secrets) -> External {
+        let worker: Vec<String> = self.worker.iter().map(|c| hidden(c, secrets)).collect();
+        let shown = |path: &PathBuf| hidden(&path.display().to_string(), secrets).into();
+        let python: Option<PathBuf> = self.python.as_ref().map(shown);
+        let redacted = worker != self.worker || python != self.python;
+        External { worker, python, redacted, ..self.clone() }
+    }
+
+    /// What an interrupted run was asked for, with the programs that `given` names again where their folders were left out.
+    ///
+    /// # Errors
+    /// Names the options to give.
+    pub fn again(&self, given: &External, secrets: &Secrets) -> Result<External> {
+        if !given.baselines.is_empty() {
+            let reason =
+                "--baselines are those that the run began with; leave them out with --resume";
+            return Err(Error::Usage(reason.into()));
+        }
+        let patience = given.patience.clone().or_else(|| self.patience.clone());
+        let shown = given.redacted(secrets);
+        if !self.redacted && given.worker.is_empty() && given.python.is_none() {
+            return Ok(External { patience, ..self.clone() });
+        }
+        if (&shown.worker, &shown.python) == (&self.worker, &self.python) {
+            let (worker, python) = (given.worker.clone(), given.python.clone());
+            return Ok(External { patience, worker, python, redacted: false, ..self.clone() });
+        }
+        let mut options: Vec<String> =
+            self.worker.iter().map(|command| format!("--worker '{command}'")).collect();
+        options.extend(self.python.iter().map(|path| format!("--python {}", path.display())));
+        Err(Error::Usage(match options.is_empty() {
+            true => "the run had no --worker and no --python; leave them out with --resume".into(),
+            false => format!(
+                "the run had {}, and its files leave out folders: give these options again with --resume, with the folders",
+                options.join(" ")
+            ),
+        }))
     }
 
     /// How long a program may take to answer, where that was said.
@@ -54,15 +103,16 @@ impl External {
         })
     }
 
-    /// Asks the programs what they hold, and adds their kernels to `registry`.
+    /// Asks the programs what they hold on this device (`cpu`, or a GPU as `cuda:0`), and adds their kernels to `registry`.
     ///
     /// # Errors
     /// When a baseline is unknown, a time is none, a program does not greet as a worker, or names clash.
-    pub fn join(&self, registry: Registry) -> Result<Joined> {
+    pub fn join(&self, registry: Registry, device: &str) -> Result<Joined> {
         let patience = self.patience()?;
         let python = external::python(self.python.as_deref());
-        let frameworks = self.baselines.iter().map(|name| ExternalWorker::framework(name, &python));
-        let programs = self.worker.iter().map(|command| ExternalWorker::program(command));
+        let framework = |name: &String| ExternalWorker::framework(name, &python, device);
+        let frameworks = self.baselines.iter().map(framework);
+        let programs = self.worker.iter().map(|command| ExternalWorker::program(command, device));
         let workers: Vec<ExternalWorker> = frameworks.chain(programs).collect::<Result<_>>()?;
         let registry = external::join(registry, &workers)?;
         let spawns = workers.into_iter().map(|worker| (worker.provider, worker.spawn)).collect();
@@ -71,15 +121,66 @@ impl External {
 }
 
 impl Joined {
-    /// `processes` and those of the programs.
+    /// `processes` and those of the programs, which run on this device.
     ///
     /// # Errors
     /// When there is no place for the operands that programs are given.
-    pub fn processes(&self, own: Processes, capabilities: &Capabilities) -> Result<Processes> {
-        let all = own.with_external(self.spawns.iter().cloned(), capabilities)?;
+    pub fn processes(
+        &self,
+        own: Processes,
+        capabilities: &Capabilities,
+        device: &str,
+    ) -> Result<Processes> {
+        let told =
+            |(provider, spawn): &(String, Spawn)| (provider.clone(), spawn.clone().told(device));
+        let all = own.with_external(self.spawns.iter().map(told), capabilities)?;
         Ok(match self.patience {
             Some(patience) => all.with_patience(patience),
             None => all,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(worker: &[&str], python: Option<&str>) -> External {
+        let worker = worker.iter().map(|command| command.to_string()).collect();
+        External { worker, python: python.map(PathBuf::from), ..External::default() }
+    }
+
+    #[test]
+    fn files_have_programs_without_folders() {
+        let secrets = Secrets { user: Some("alice".into()), ..Secrets::default() };
+        let workers = ["/opt/py/bin/python3 /home/alice/mine.py --of alice", "./own --fast"];
+        let shown = asked(&workers, Some("/home/alice/env/bin/python3")).redacted(&secrets);
+        assert_eq!(shown.worker, ["python3 mine.py --of USER", "./own --fast"]);
+        assert_eq!(shown.python, Some("python3".into()));
+        let text = serde_json::to_string(&shown).unwrap();
+        assert!(!text.contains("alice") && text.contains(r#""redacted":true"#), "{text}");
+        let quoted = asked(&["python3 '/home/alice/my files/w.py'"], None).redacted(&secrets);
+        assert_eq!(quoted.worker, ["python3 'w.py'"]);
+        assert!(!asked(&["./own --fast"], None).redacted(&secrets).redacted);
+    }
+
+    #[test]
+    fn programs_whose_folders_were_left_out_are_asked_for_again() {
+        let secrets = Secrets::default();
+        let full = asked(&["python3 /a/mine.py"], Some("/b/python3"));
+        let kept = full.redacted(&secrets);
+        let error = kept.again(&External::default(), &secrets).unwrap_err().to_string();
+        assert!(error.contains("--worker 'python3 mine.py' --python python3"), "{error}");
+        let moved = asked(&["python3 /c/mine.py"], Some("/d/python3"));
+        let again = kept.again(&moved, &secrets).unwrap();
+        assert_eq!((again.worker, again.python), (moved.worker, moved.python));
+        let other = asked(&["python3 /a/other.py"], Some("/b/python3"));
+        assert!(kept.again(&other, &secrets).is_err());
+        let plain = asked(&["./own"], None).redacted(&secrets);
+        assert_eq!(plain.again(&External::default(), &secrets).unwrap().worker, ["./own"]);
+        let baselines = External { baselines: vec!["torch".into()], ..External::default() };
+        assert!(plain.again(&baselines, &secrets).is_err());
+        let none = External::default();
+        assert!(none.again(&full, &secrets).unwrap_err().to_string().contains("no --worker"));
     }
 }

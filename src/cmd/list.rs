@@ -6,6 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use super::external::External;
+use super::run_gpu;
 use super::simulate::Pace;
 use crate::device::cpu::detect_capabilities;
 use crate::device::{Capabilities, DeviceName, cuda};
@@ -73,8 +74,11 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let threads = if args.device == DeviceName::Cpu { capabilities.threads } else { 1 };
     let planned = args.selection.cases(threads)?;
     let registry = match args.device {
-        DeviceName::Cpu => args.external.join(Registry::default())?.registry,
-        DeviceName::Sim(_) | DeviceName::Gpus(_) => Registry::cuda(),
+        DeviceName::Cpu => args.external.join(Registry::default(), "cpu")?.registry,
+        DeviceName::Gpus(_) => {
+            args.external.join(Registry::cuda(), &run_gpu::for_programs(0))?.registry
+        }
+        DeviceName::Sim(_) => Registry::cuda(),
     };
     let scope = Scope {
         device: args.device,

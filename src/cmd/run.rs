@@ -16,7 +16,7 @@ use super::{interrupt, run_gpu, run_sim};
 use crate::campaign::{Campaign, Entry, Peaks};
 use crate::device::cpu::detect_capabilities;
 use crate::device::lost::lost_share;
-use crate::device::machine::{DetectOptions, Machine};
+use crate::device::machine::{DetectOptions, Machine, Secrets};
 use crate::device::pool::affinity;
 use crate::device::{Capabilities, DeviceName, memory, placement};
 use crate::kernels::{Registry, baseline};
@@ -57,8 +57,8 @@ pub struct Args {
     /// Folder of the run [default: a new one below results/runs]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with an interrupted run: its options are taken from its machine.json
-    #[arg(long, value_name = "RUN", exclusive = true)]
+    /// Go on with an interrupted run: its options are taken from its machine.json, but for the folders of --worker and --python
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["Selection", "Effort", "out", "device", "nvrtc", "dry_run"])]
     resume: Option<PathBuf>,
     /// Where to run: cpu; cuda, cuda:0,1 or cuda:all (GPUs); sim or sim:sm_80 (the PTX simulator: counters, no times) [default: cpu]
     #[arg(long, default_value_t, hide_default_value = true, value_name = "DEVICE")]
@@ -78,7 +78,7 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let capabilities = detect_capabilities();
     match &args.resume {
-        Some(folder) => resume(folder, &capabilities),
+        Some(folder) => resume(folder, &args.external, &capabilities),
         None => start(&args, &capabilities),
     }
 }
@@ -98,7 +98,7 @@ fn start(args: &Args, capabilities: &Capabilities) -> anyhow::Result<ExitCode> {
         let mut machine = Machine::detect(&DetectOptions::default());
         machine.software.libraries.insert("nvrtc".into(), plan.compiler());
         let mut value = serde_json::to_value(&machine)?;
-        value["run"] = json!({ "order": order, "suite": "sim" });
+        value["run"] = json!({ "order": order.redacted(), "suite": "sim" });
         let writer = open(args.out.as_deref(), &machine.hardware.id(), &value)?;
         return run_sim::go(&plan, writer, &[]);
     }
@@ -106,7 +106,7 @@ fn start(args: &Args, capabilities: &Capabilities) -> anyhow::Result<ExitCode> {
         let nvrtc = args.nvrtc.as_deref();
         return run_gpu::start(&order, gpus, nvrtc, args.out.as_deref(), args.dry_run);
     }
-    let joined = order.external.join(Registry::default())?;
+    let joined = order.external.join(Registry::default(), "cpu")?;
     let plan = Plan::new(&order, joined.registry, capabilities)?;
     if args.dry_run {
         super::show(&plan.text(capabilities))?;
@@ -115,13 +115,12 @@ fn start(args: &Args, capabilities: &Capabilities) -> anyhow::Result<ExitCode> {
     let mut machine = Machine::detect(&DetectOptions::default());
     let slug = machine.hardware.id();
     let own = processes(capabilities, order.effort.seed)?;
-    let mut processes = joined.processes(own, capabilities)?;
+    let mut processes = joined.processes(own, capabilities, "cpu")?;
     let introduced = processes.introduce(plan.providers(capabilities));
     machine.software.libraries.extend(told(introduced));
     let mut value = serde_json::to_value(&machine)?;
     let lost = lost_share(Duration::from_millis(100));
-    value["run"] =
-        json!({ "order": order, "goal": plan.goal, "suite": plan.suite, "lost_share": lost });
+    value["run"] = json!({ "order": order.redacted(), "goal": plan.goal, "suite": plan.suite, "lost_share": lost });
     let writer = open(args.out.as_deref(), &slug, &value)?;
     go(&plan, vec![cpu(capabilities, processes)], writer, &[])
 }
@@ -158,7 +157,11 @@ pub(super) fn open(
     Ok(RunWriter::create(std::path::Path::new("results/runs"), slug, commit, machine)?)
 }
 
-fn resume(folder: &std::path::Path, capabilities: &Capabilities) -> anyhow::Result<ExitCode> {
+fn resume(
+    folder: &std::path::Path,
+    external: &External,
+    capabilities: &Capabilities,
+) -> anyhow::Result<ExitCode> {
     let (writer, before) = RunWriter::resume(folder)?;
     let value = Run::read(folder)?.machine;
     let machine: Machine = serde_json::from_value(value.clone())
@@ -171,10 +174,11 @@ fn resume(folder: &std::path::Path, capabilities: &Capabilities) -> anyhow::Resu
             machine.differences(&here).join("; ")
         );
     }
-    let order: Order =
+    let mut order: Order =
         serde_json::from_value(value["run"]["order"].clone()).with_context(|| {
             format!("{}/machine.json does not say what the run was asked for", folder.display())
         })?;
+    order.external = order.external.again(external, &Secrets::of_this_process())?;
     if let DeviceName::Sim(architecture) = order.device {
         let plan = run_sim::Plan::new(&order.selection, order.effort.seed, architecture, None)?;
         return run_sim::go(&plan, writer, &before);
@@ -182,10 +186,10 @@ fn resume(folder: &std::path::Path, capabilities: &Capabilities) -> anyhow::Resu
     if let DeviceName::Gpus(gpus) = order.device {
         return run_gpu::resume(&order, gpus, &value, writer, &before);
     }
-    let joined = order.external.join(Registry::default())?;
+    let joined = order.external.join(Registry::default(), "cpu")?;
     let plan = Plan::new(&order, joined.registry, capabilities)?;
     let own = processes(capabilities, order.effort.seed)?;
-    let processes = joined.processes(own, capabilities)?;
+    let processes = joined.processes(own, capabilities, "cpu")?;
     go(&plan, vec![cpu(capabilities, processes)], writer, &before)
 }
 
@@ -271,7 +275,7 @@ fn measure(
             seed: plan.seed,
             interrupted: &interrupt::is_asked,
             placement: &placement,
-            peaks: Peaks::default(),
+            peaks: Peaks::on(&capabilities),
             estimator: Estimator::nominal(&capabilities),
             next_record: writer.next_id(),
             scratch: worker::scratch()?,

@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::external::Joined;
 use super::interrupt;
 use super::run::{Seat, go, open, told};
 use super::run_plan::{Order, Plan};
@@ -46,6 +47,11 @@ fn spawn(provider: &str, device: &str, nvrtc: Option<&Path>) -> anyhow::Result<S
     let program = std::env::current_exe().context("failed to find the path of this program")?;
     let nvrtc = nvrtc.map(|path| ("SCALEMARK_NVRTC".to_owned(), path.display().to_string()));
     Ok(Spawn::scalemark(program, provider, nvrtc.into_iter().collect()).on(device))
+}
+
+/// What an external program knows a GPU by, whatever driver: the fake one's is a GPU to it as any.
+pub fn for_programs(ordinal: u32) -> String {
+    format!("cuda:{ordinal}")
 }
 
 /// The workers of this build on a GPU: one a provider, our kernels and each library.
@@ -102,6 +108,11 @@ fn calibrate(device: &str, attributes: Attributes, spawn: &Spawn) -> Result<Gpu>
     }
 }
 
+/// The kernels that can take part, those of external programs on the first of the GPUs included.
+fn join(order: &Order, first: &Attributes) -> Result<Joined> {
+    order.external.join(Registry::cuda(), &for_programs(first.ordinal))
+}
+
 /// Everything that stands between an order and its measuring.
 struct Ready {
     gpus: Vec<Gpu>,
@@ -114,17 +125,20 @@ fn ready(
     driver: DriverName,
     gpus: Vec<Gpu>,
     nvrtc: Option<&Path>,
+    joined: &Joined,
 ) -> anyhow::Result<Ready> {
     let capabilities = |gpu: &Gpu| Capabilities {
         memory: gpu.calibration.memory_free,
         ..cuda::capabilities_of(&gpu.attributes)
     };
-    let plan = Plan::new(order, Registry::cuda(), &capabilities(&gpus[0]))?;
+    let plan = Plan::new(order, joined.registry, &capabilities(&gpus[0]))?;
     let seat = |gpu: &Gpu| {
         let capabilities = capabilities(gpu);
         let patience = (order.effort.seed, order.external.patience()?);
         let one = Gpus::one(driver, gpu.attributes.ordinal);
-        let processes = processes(one, &capabilities, patience, nvrtc)?;
+        let own = processes(one, &capabilities, patience, nvrtc)?;
+        let device = for_programs(gpu.attributes.ordinal);
+        let processes = joined.processes(own, &capabilities, &device)?;
         Ok(Seat { device: gpu.device.clone(), capabilities, processes })
     };
     let seats = gpus.iter().map(seat).collect::<anyhow::Result<_>>()?;
@@ -132,16 +146,7 @@ fn ready(
 }
 
 /// Looks, and calibrates; says in one line what stands against it, with exit code 3.
-fn calibrated(
-    order: &Order,
-    gpus: Gpus,
-    nvrtc: Option<&Path>,
-) -> anyhow::Result<Result<Vec<Gpu>, ExitCode>> {
-    if order.external.any() {
-        bail!(
-            "--baselines and --worker run their programs on the CPU so far; leave them out, or use --device cpu"
-        );
-    }
+fn calibrated(gpus: Gpus, nvrtc: Option<&Path>) -> anyhow::Result<Result<Vec<Gpu>, ExitCode>> {
     let found = look(gpus, nvrtc).and_then(|found| {
         let one = |(device, attributes): (String, Attributes)| {
             let spawn = spawn("own", &device, nvrtc).map_err(|e| Error::Usage(format!("{e:#}")))?;
@@ -173,17 +178,19 @@ pub fn start(
     if dry_run {
         let found = look(gpus, nvrtc)?;
         let capabilities = cuda::capabilities_of(&found[0].1);
-        let plan = Plan::new(order, Registry::cuda(), &capabilities)?;
+        let joined = join(order, &found[0].1)?;
+        let plan = Plan::new(order, joined.registry, &capabilities)?;
         let on: Vec<&str> = found.iter().map(|(device, _)| device.as_str()).collect();
         super::show(&format!("{}on {}\n", plan.text(&capabilities), on.join(", ")))?;
         return Ok(ExitCode::SUCCESS);
     }
     let driver = gpus.driver;
-    let gpus = match calibrated(order, gpus, nvrtc)? {
+    let gpus = match calibrated(gpus, nvrtc)? {
         Ok(gpus) => gpus,
         Err(code) => return Ok(code),
     };
-    let Ready { gpus, plan, mut seats } = ready(order, driver, gpus, nvrtc)?;
+    let joined = join(order, &gpus[0].attributes)?;
+    let Ready { gpus, plan, mut seats } = ready(order, driver, gpus, nvrtc, &joined)?;
     let mut machine = Machine::detect(&DetectOptions::default());
     let (major, minor) = Compiler::find(nvrtc)?.version;
     let libraries = &mut machine.software.libraries;
@@ -195,7 +202,7 @@ pub fn start(
     libraries.insert("nvrtc".into(), format!("{major}.{minor}"));
     libraries.insert("cuda driver".into(), gpus[0].attributes.driver_version());
     let mut value = serde_json::to_value(&machine)?;
-    value["run"] = json!({ "order": order, "goal": plan.goal, "suite": plan.suite });
+    value["run"] = json!({ "order": order.redacted(), "goal": plan.goal, "suite": plan.suite });
     value["gpus"] = serde_json::to_value(&gpus)?;
     let writer = open(out, &gpus[0].attributes.slug(), &value)?;
     advise(&gpus);
@@ -217,7 +224,7 @@ pub fn resume(
     let then: Vec<Gpu> = serde_json::from_value(machine["gpus"].clone())
         .context("machine.json does not say which GPUs the run was on")?;
     let driver = gpus.driver;
-    let gpus = match calibrated(order, gpus, None)? {
+    let gpus = match calibrated(gpus, None)? {
         Ok(gpus) => gpus,
         Err(code) => return Ok(code),
     };
@@ -231,7 +238,8 @@ pub fn resume(
             facts(&gpus).join("; ")
         );
     }
-    let Ready { gpus, plan, seats } = ready(order, driver, gpus, None)?;
+    let joined = join(order, &gpus[0].attributes)?;
+    let Ready { gpus, plan, seats } = ready(order, driver, gpus, None, &joined)?;
     let code = go(&plan, seats, writer, before)?;
     Ok(judged(&gpus, code))
 }

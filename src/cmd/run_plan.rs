@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::effort::Effort;
 use super::external::External;
 use crate::campaign::probes_for;
+use crate::device::machine::Secrets;
 use crate::device::{Capabilities, DeviceName};
 use crate::kernels::{Kernel, Registry};
 use crate::measure::Goal;
@@ -31,6 +32,14 @@ pub struct Order {
     /// With which programs beside ours.
     #[serde(default)]
     pub external: External,
+}
+
+impl Order {
+    /// As files have it: without folders of programs.
+    pub fn redacted(&self) -> Order {
+        let external = self.external.redacted(&Secrets::of_this_process());
+        Order { external, ..self.clone() }
+    }
 }
 
 /// What is to be measured, and how.

@@ -151,10 +151,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     } else {
         args.selection.filtered(awkward(capabilities.threads), "the awkward sizes")?
     };
-    let joined = args.external.join(Registry::default())?;
+    let joined = args.external.join(Registry::default(), "cpu")?;
     let kernels = args.selection.kernels(&joined.registry)?;
     let own = Processes::new(spawns(&capabilities)?, args.seed);
-    let processes = joined.processes(own, &capabilities)?;
+    let processes = joined.processes(own, &capabilities, "cpu")?;
     let seat = Seat { device: "cpu".into(), capabilities, processes };
     let mut tally = Tally::new(args.json);
     in_workers(&args, &planned, (joined.registry, &kernels), seat, &mut tally)?;
@@ -213,9 +213,6 @@ fn in_workers(
 
 /// Checks every chosen CUDA kernel on every chosen case on GPUs.
 fn on_gpus(args: &Args, gpus: Gpus) -> anyhow::Result<ExitCode> {
-    if args.external.any() {
-        anyhow::bail!("--baselines and --worker run their programs on the CPU; leave them out");
-    }
     let nvrtc = args.nvrtc.as_deref();
     let found = match run_gpu::look(gpus, nvrtc) {
         Ok(found) => found,
@@ -229,7 +226,9 @@ fn on_gpus(args: &Args, gpus: Gpus) -> anyhow::Result<ExitCode> {
     } else {
         args.selection.filtered(awkward_for_sim(), "the awkward sizes")?
     };
-    let registry = Registry::cuda();
+    let first = run_gpu::for_programs(found[0].1.ordinal);
+    let joined = args.external.join(Registry::cuda(), &first)?;
+    let registry = joined.registry;
     let kernels = args.selection.kernels(&registry)?;
     let mut tally = Tally::new(args.json);
     let cases = planned.len() * found.len();
@@ -238,6 +237,8 @@ fn on_gpus(args: &Args, gpus: Gpus) -> anyhow::Result<ExitCode> {
         let one = Gpus::one(gpus.driver, attributes.ordinal);
         let patience = (args.seed, args.external.patience()?);
         let processes = run_gpu::processes(one, &capabilities, patience, nvrtc)?;
+        let device_of_programs = run_gpu::for_programs(attributes.ordinal);
+        let processes = joined.processes(processes, &capabilities, &device_of_programs)?;
         let seat = Seat { device, capabilities, processes };
         in_workers(args, &planned, (registry, &kernels), seat, &mut tally)?;
     }

@@ -17,6 +17,9 @@ use crate::error::{Error, Result};
 /// The longest line that can be a reply, in bytes: thousands of samples.
 const LONGEST_REPLY: usize = 4 << 20;
 
+/// The variable by which an external program is told where to run.
+const DEVICE_VARIABLE: &str = "SCALEMARK_DEVICE";
+
 /// How a worker is started.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spawn {
@@ -33,6 +36,12 @@ impl Spawn {
     pub fn scalemark(program: PathBuf, provider: &str, env: Vec<(String, String)>) -> Self {
         let args = ["worker", "--protocol", &VERSION.to_string(), "--provider", provider];
         Spawn { program, args: args.iter().map(OsString::from).collect(), env }
+    }
+
+    /// An external program, told where its launches are to run: `cpu`, or a GPU as `cuda:0`.
+    pub fn told(mut self, device: &str) -> Self {
+        self.env.push((DEVICE_VARIABLE.into(), device.into()));
+        self
     }
 
     /// The same on another device than the CPU.
@@ -89,6 +98,7 @@ impl Client {
             version: String::new(),
             provider: String::new(),
             kernels: Vec::new(),
+            device: String::new(),
             libraries: Default::default(),
         };
         let (hello, parked, given_up) = (nobody, false, never as fn() -> bool);

@@ -230,7 +230,8 @@ impl Processes {
         if let Request::Prepare { exchange, expected, .. } = request {
             (*exchange, *expected) = (Some(Box::new(laid.clone())), None);
         }
-        let limit = self.limit(&job.provider, self.prepare_limit(&job.case));
+        // One that compiles takes its time, on a GPU as well.
+        let limit = self.limit(&job.provider, PREPARE_LIMIT);
         let reply = self.ask(process, &job.provider, request, limit)?;
         match reply {
             Reply::Refused { .. } | Reply::Failed { .. } => Ok(reply),

@@ -28,17 +28,25 @@ pub struct ExternalWorker {
 }
 
 impl ExternalWorker {
-    /// A framework of [`FRAMEWORKS`], run by `python`. Where that or the framework is missing its kernels refuse every case,
-    /// with the way out.
+    /// A framework of [`FRAMEWORKS`], run by `python` on the CPU or, as `cuda:0`, on a GPU. Where Python, the framework or its GPU is
+    /// missing its kernels refuse every case, with the way out.
     ///
     /// # Errors
-    /// When no framework has this name.
-    pub fn framework(name: &str, python: &Path) -> Result<Self> {
+    /// When no framework has this name, or it has no kernels for this device.
+    pub fn framework(name: &str, python: &Path, device: &str) -> Result<Self> {
         let framework = FRAMEWORKS.iter().find(|f| f.name == name).ok_or_else(|| {
             let names: Vec<&str> = FRAMEWORKS.iter().map(|f| f.name).collect();
             Error::Usage(format!("unknown baseline `{name}`; known are {}", names.join(", ")))
         })?;
-        let missing = missing(framework, python);
+        let on_gpu = device != "cpu";
+        let rows = if on_gpu { framework.gpu_rows } else { framework.rows };
+        if rows.is_empty() {
+            return Err(Error::Usage(format!(
+                "the baseline {name} runs on the CPU only; leave it out, or use --device cpu"
+            )));
+        }
+        let missing = missing(framework, python)
+            .or_else(|| on_gpu.then(|| blind(framework, python)).flatten());
         let kernel = |row: &Row| ExternalKernel {
             id: row.id.to_owned(),
             about: row.about.to_owned(),
@@ -47,7 +55,9 @@ impl ExternalWorker {
             missing: missing.clone(),
         };
         let unset = |(name, _): &&(&str, &str)| std::env::var_os(name).is_none();
-        let set = framework.environment.iter().filter(unset);
+        // What keeps the CPU's threads at hand would take a core from the host of a GPU.
+        let environment = if on_gpu { &[] } else { framework.environment };
+        let set = environment.iter().filter(unset);
         let mut env: Vec<(String, String)> =
             set.map(|(name, value)| (name.to_string(), value.to_string())).collect();
         env.push((PROTOCOL_VARIABLE.into(), VERSION.to_string()));
@@ -56,15 +66,16 @@ impl ExternalWorker {
         Ok(ExternalWorker {
             provider: name.to_owned(),
             spawn: Spawn { program: python.to_owned(), args, env },
-            kernels: framework.rows.iter().map(kernel).collect(),
+            kernels: rows.iter().map(kernel).collect(),
         })
     }
 
-    /// Anybody's program, started once by a shell to say what it holds.
+    /// Anybody's program, started once by a shell to say what it holds; one that is not on the device that it was told of refuses
+    /// every case.
     ///
     /// # Errors
     /// When it cannot be started, does not greet, or what it says of itself makes no sense.
-    pub fn program(command: &str) -> Result<Self> {
+    pub fn program(command: &str, device: &str) -> Result<Self> {
         let spawn = Spawn {
             program: "sh".into(),
             args: ["-c".into(), format!("exec {command}").into()].into(),
@@ -75,7 +86,8 @@ impl ExternalWorker {
                 "--worker '{command}': {reason}; workers/README.md tells what a worker says"
             ))
         };
-        let client = Client::start(&spawn).map_err(|error| blame(error.to_string()))?;
+        let client =
+            Client::start(&spawn.clone().told(device)).map_err(|error| blame(error.to_string()))?;
         let hello = client.hello().clone();
         if hello.provider.is_empty() || hello.kernels.is_empty() {
             return Err(blame("it names no provider or no kernels".into()));
@@ -90,12 +102,19 @@ impl ExternalWorker {
                 "its kernel `{id}` is not named family/name, as in matmul/mine"
             )));
         }
+        let elsewhere = (hello.device != device).then(|| {
+            format!(
+                "{} runs on {}, not on {device}: a worker says in its greeting which device it is on, which SCALEMARK_DEVICE \
+                 tells it (workers/README.md)",
+                hello.provider, hello.device
+            )
+        });
         let kernel = |id: &String| ExternalKernel {
             id: id.clone(),
             about: format!("external: {} {}", hello.program, hello.version).trim().to_owned(),
             provider: hello.provider.clone(),
             refuses: |_| None,
-            missing: None,
+            missing: elsewhere.clone(),
         };
         let kernels = hello.kernels.iter().map(kernel).collect();
         Ok(ExternalWorker { provider: hello.provider.clone(), spawn, kernels })
@@ -158,6 +177,22 @@ print(' '.join(m for m in sys.argv[1:] if u.find_spec(m) is None))";
     })
 }
 
+/// Why a framework finds no GPU, if so: it is imported and asked.
+fn blind(framework: &Framework, python: &Path) -> Option<String> {
+    let out = Command::new(python).arg("-c").arg(framework.finds_gpu).stdin(Stdio::null()).output();
+    let (name, module) = (python.display(), framework.name);
+    let reason = match out {
+        Ok(out) if out.status.success() => String::from_utf8_lossy(&out.stdout).trim().to_owned(),
+        Ok(out) => format!("{module} cannot be imported ({})", out.status),
+        Err(error) => format!("{name} cannot be started ({error})"),
+    };
+    (!reason.is_empty()).then(|| {
+        format!(
+            "{reason}; install a build of it for this machine's CUDA, or name another Python by --python or SCALEMARK_PYTHON"
+        )
+    })
+}
+
 /// A framework's worker as one program text: a binary that was copied somewhere needs no files beside it.
 fn program(framework: &Framework) -> String {
     let text = |source: &str| serde_json::to_string(source).expect("text has a JSON form");
@@ -176,7 +211,8 @@ mod tests {
 
     #[test]
     fn an_unknown_baseline_is_answered_with_the_known_ones() {
-        let error = ExternalWorker::framework("tensorflow", Path::new("python3")).unwrap_err();
+        let error =
+            ExternalWorker::framework("tensorflow", Path::new("python3"), "cpu").unwrap_err();
         assert!(
             error.to_string().contains("known are torch, numpy, onnxruntime, zentorch"),
             "{error}"
@@ -185,7 +221,8 @@ mod tests {
 
     #[test]
     fn without_python_every_row_refuses_with_the_way_out() {
-        let worker = ExternalWorker::framework("numpy", Path::new("/nowhere/python3")).unwrap();
+        let nowhere = Path::new("/nowhere/python3");
+        let worker = ExternalWorker::framework("numpy", nowhere, "cpu").unwrap();
         for kernel in worker.kernels {
             let reason = kernel.missing.unwrap();
             assert!(
@@ -195,9 +232,48 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_framework_that_finds_no_gpu_refuses_with_the_way_out_and_one_without_gpu_kernels_is_an_error()
+     {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let python = folder.path().join("python3");
+        let script =
+            "#!/bin/sh\ncase \"$2\" in *is_available*) echo 'torch 2 finds no GPU';; esac\n";
+        std::fs::write(&python, script).unwrap();
+        std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let worker = ExternalWorker::framework("torch", &python, "cuda:0").unwrap();
+        assert!(worker.kernels.iter().any(|kernel| kernel.id == "attention/torch-cudnn"));
+        for kernel in worker.kernels {
+            let reason = kernel.missing.unwrap();
+            assert!(reason.contains("torch 2 finds no GPU; install a build"), "{reason}");
+        }
+        let on_cpu = ExternalWorker::framework("torch", &python, "cpu").unwrap();
+        assert!(on_cpu.kernels.iter().all(|kernel| kernel.missing.is_none()));
+        let error = ExternalWorker::framework("numpy", &python, "cuda:0").unwrap_err();
+        assert!(error.to_string().contains("numpy runs on the CPU only"), "{error}");
+    }
+
+    #[test]
+    fn a_program_on_another_device_than_it_was_told_of_refuses() {
+        let reason = |device: &str, says: &str| {
+            let hello = format!(
+                r#"{{"is":"hello","protocol":1,"program":"p","version":"1","provider":"me","kernels":["matmul/x"]{says}}}"#
+            );
+            let worker = ExternalWorker::program(&format!("echo '{hello}'"), device).unwrap();
+            worker.kernels[0].missing.clone()
+        };
+        assert_eq!(reason("cpu", ""), None);
+        assert_eq!(reason("cuda:1", r#","device":"cuda:1""#), None);
+        assert!(reason("cuda:0", "").unwrap().contains("me runs on cpu, not on cuda:0"));
+        assert!(reason("cpu", r#","device":"cuda:0""#).unwrap().contains("runs on cuda:0"));
+    }
+
     #[test]
     fn two_kernels_of_one_name_are_an_error() {
-        let worker = ExternalWorker::framework("numpy", Path::new("/nowhere/python3")).unwrap();
+        let nowhere = Path::new("/nowhere/python3");
+        let worker = ExternalWorker::framework("numpy", nowhere, "cpu").unwrap();
         let named = ExternalWorker { provider: "other".into(), ..worker.clone() };
         let error = join(Registry::default(), &[worker.clone(), named]).err().unwrap().to_string();
         assert!(error.contains("two kernels named `matmul/numpy`"), "{error}");
@@ -207,7 +283,7 @@ mod tests {
 
     #[test]
     fn what_greets_as_no_worker_is_an_error_that_says_what_it_said() {
-        let reason = |command| ExternalWorker::program(command).unwrap_err().to_string();
+        let reason = |command| ExternalWorker::program(command, "cpu").unwrap_err().to_string();
         assert!(reason("echo hello").contains("no reply"), "{}", reason("echo hello"));
         assert!(reason("false").contains("exit code 1"));
         let odd = r#"echo '{"is":"hello","protocol":1,"program":"p","version":"1","provider":"me","kernels":["fft/x"]}'"#;

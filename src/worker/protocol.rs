@@ -30,9 +30,16 @@ pub struct Hello {
     pub provider: String,
     /// The names of those kernels.
     pub kernels: Vec<String>,
+    /// Where its launches run: `cpu`, or a GPU as `cuda:0`. One that does not say so, as none did once, runs on the CPU.
+    #[serde(default = "on_cpu")]
+    pub device: String,
     /// Facts about libraries that it drives: name → version, core type, path's last component.
     #[serde(default)]
     pub libraries: BTreeMap<String, String>,
+}
+
+fn on_cpu() -> String {
+    "cpu".into()
 }
 
 /// What a run asks of a worker.

@@ -45,6 +45,7 @@ pub fn serve(
         version: env!("CARGO_PKG_VERSION").into(),
         provider: provider.into(),
         kernels,
+        device: device.name().into(),
         libraries,
     };
     let mut say = |reply: &Reply| -> Result<()> {

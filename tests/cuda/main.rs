@@ -1,6 +1,7 @@
 //! GPUs end to end through the binary, on the fake driver: what it computes is simulated, what it times is made up, and it breaks
 //! on demand. They need NVRTC, as all tests of CUDA kernels do.
 
+mod external;
 mod faults;
 mod measuring;
 mod script;

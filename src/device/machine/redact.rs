@@ -42,18 +42,19 @@ impl Secrets {
 /// The command line as one text that a shell takes: paths from the root or a home folder shrink to their last component,
 /// names of the user and the host become `USER` and `HOST`.
 pub fn redact(command: &[String], secrets: &Secrets) -> String {
-    let words = secrets.words();
     let mut parts = Vec::with_capacity(command.len());
     for (i, argument) in command.iter().enumerate() {
         // The program is known by its name; from where it was started is nobody's business.
-        let mut text =
-            if i == 0 { last_component(argument).to_owned() } else { shorten_paths(argument) };
-        for (word, mask) in &words {
-            text = mask_word(&text, word, mask);
-        }
-        parts.push(quoted(text));
+        let argument = if i == 0 { last_component(argument) } else { argument };
+        parts.push(quoted(redact_text(argument, secrets)));
     }
     parts.join(" ")
+}
+
+/// One argument, as in [`redact`], without quotes around it.
+pub fn redact_text(argument: &str, secrets: &Secrets) -> String {
+    let shown = shorten_paths(argument);
+    secrets.words().iter().fold(shown, |text, (word, mask)| mask_word(&text, word, mask))
 }
 
 fn last_component(path: &str) -> &str {

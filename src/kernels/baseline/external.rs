@@ -20,8 +20,12 @@ pub struct Framework {
     pub imports: &'static [(&'static str, &'static str)],
     /// Variables that it is started with, where the user has not set them.
     pub environment: &'static [(&'static str, &'static str)],
-    /// Its kernels.
+    /// Its kernels on the CPU.
     pub rows: &'static [Row],
+    /// Its kernels on a GPU.
+    pub gpu_rows: &'static [Row],
+    /// A program in Python that prints why the framework finds no GPU, or nothing where it finds one.
+    pub finds_gpu: &'static str,
 }
 
 /// One kernel of a framework.
@@ -46,6 +50,63 @@ const KEEP: &[(&str, &str)] = &[
     ("THP_MEM_ALLOC_ENABLE", "1"),
     ("OMP_WAIT_POLICY", "active"),
 ];
+
+/// What flash kernels on GPUs take.
+const HALVES: [Precision; 2] = [Precision::BF16, Precision::F16];
+const FLOATS: [Precision; 3] = [Precision::F32, Precision::BF16, Precision::F16];
+
+/// PyTorch on a GPU, cuDNN's attention included.
+const TORCH_GPU_ROWS: &[Row] = &[
+    Row {
+        id: "matmul/torch",
+        about: "torch.mm and torch.bmm with out=, sums in f32, in tf32 where the case says so; torch._int_mm in int8",
+        refuses: |case| {
+            let [f32s, bf16, f16] = FLOATS;
+            unless(case, &[f32s, Precision::TF32, bf16, f16, Precision::INT8])
+                .or_else(|| groups(case))
+        },
+    },
+    Row {
+        id: "attention/torch-flash",
+        about: "scaled_dot_product_attention on the flash backend",
+        refuses: |case| unless(case, &HALVES),
+    },
+    Row {
+        id: "attention/torch-cudnn",
+        about: "cuDNN's attention, through scaled_dot_product_attention",
+        refuses: |case| unless(case, &HALVES),
+    },
+    Row {
+        id: "attention/torch-efficient",
+        about: "scaled_dot_product_attention on the memory-efficient backend",
+        refuses: |case| unless(case, &FLOATS),
+    },
+    Row {
+        id: "attention/torch-math",
+        about: "scaled_dot_product_attention on the math backend, scores in memory",
+        refuses: |case| unless(case, &FLOATS),
+    },
+    Row {
+        id: "attention/torch-flash-attn",
+        about: "the package flash-attn, where it is installed",
+        refuses: |case| unless(case, &HALVES),
+    },
+    Row {
+        id: "optimizer/torch-foreach",
+        about: "torch.optim with foreach=True",
+        refuses: f32_state,
+    },
+    Row { id: "optimizer/torch-fused", about: "torch.optim with fused=True", refuses: f32_state },
+    Row {
+        id: "optimizer/torch-compiled",
+        about: "torch.compile of a torch.optim step, by Triton",
+        refuses: f32_state,
+    },
+];
+
+/// Asks PyTorch for a GPU.
+const TORCH_FINDS_GPU: &str = "import torch
+print('' if torch.cuda.is_available() else f'PyTorch {torch.__version__} finds no GPU')";
 
 const TORCH_SOURCE: &str = include_str!("../../../workers/torch_worker.py");
 
@@ -99,6 +160,8 @@ pub static FRAMEWORKS: &[Framework] = &[
                 refuses: f32_state,
             },
         ],
+        gpu_rows: TORCH_GPU_ROWS,
+        finds_gpu: TORCH_FINDS_GPU,
     },
     Framework {
         name: "numpy",
@@ -123,6 +186,8 @@ pub static FRAMEWORKS: &[Framework] = &[
                 refuses: f32_state,
             },
         ],
+        gpu_rows: &[],
+        finds_gpu: "",
     },
     Framework {
         name: "onnxruntime",
@@ -149,6 +214,8 @@ pub static FRAMEWORKS: &[Framework] = &[
                 refuses: |case| unless(case, &[Precision::F32]).or_else(|| gradients(case)),
             },
         ],
+        gpu_rows: &[],
+        finds_gpu: "",
     },
     Framework {
         name: "zentorch",
@@ -172,6 +239,8 @@ pub static FRAMEWORKS: &[Framework] = &[
                 },
             },
         ],
+        gpu_rows: &[],
+        finds_gpu: "",
     },
 ];
 
@@ -274,11 +343,16 @@ mod tests {
     fn rows_of_frameworks_are_named_once_and_belong_to_a_family() {
         let mut seen = std::collections::HashSet::new();
         for framework in FRAMEWORKS {
-            for row in framework.rows {
+            let on_cpu =
+                framework.rows.iter().map(|row| (row, crate::kernels::Registry::default()));
+            let on_gpu =
+                framework.gpu_rows.iter().map(|row| (row, crate::kernels::Registry::cuda()));
+            for (row, registry) in on_cpu.chain(on_gpu) {
                 let family = row.id.split('/').next().unwrap();
                 assert!(crate::ops::Family::ALL.iter().any(|f| f.name() == family), "{}", row.id);
-                assert!(seen.insert(row.id), "{} stands twice", row.id);
-                assert!(crate::kernels::Registry::default().get(row.id).is_none(), "{}", row.id);
+                let is_cpu = registry.get("matmul/mma").is_none();
+                assert!(seen.insert((row.id, is_cpu)), "{} stands twice", row.id);
+                assert!(registry.get(row.id).is_none(), "{}", row.id);
                 let said = row.id.rsplit_once('-').map_or(row.id, |(stem, _)| stem);
                 assert!(framework.source.contains(said), "{} is in no worker", row.id);
             }
