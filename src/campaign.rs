@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use crate::check;
 use crate::device::Capabilities;
 use crate::error::Result;
+use crate::kernels::cuda::Architecture;
+use crate::kernels::peak::tensor_precision;
 use crate::kernels::{CudaKernel, Kernel, Registry};
 use crate::measure::{Finding, Goal, Job, measure};
 use crate::ops::{Cache, Case, DType, Family, Pass, Precision, Probe, ProbeKind, Problem};
@@ -29,11 +31,18 @@ pub struct Entry {
 /// What the machine was measured to reach in this run.
 #[derive(Debug, Clone, Default)]
 pub struct Peaks {
+    /// Of the GPU that they are of: its tensor cores may go beyond what a probe reaches, which is then no roof.
+    gpu: Option<Architecture>,
     flops: HashMap<(DType, usize), FlopRate>,
     bytes: HashMap<(ProbeKind, usize), ByteRate>,
 }
 
 impl Peaks {
+    /// None yet, of a device with these capabilities.
+    pub fn on(capabilities: &Capabilities) -> Peaks {
+        Peaks { gpu: capabilities.gpu.map(|gpu| gpu.architecture), ..Peaks::default() }
+    }
+
     /// Takes note of a measured probe; the best kernel of a kind counts.
     pub fn learn(&mut self, record: &Record) {
         let (Problem::Peak(probe), Some((flops, bytes))) = (record.case.problem, record.reached())
@@ -42,7 +51,12 @@ impl Peaks {
         };
         let threads = record.case.threads;
         if probe.kind == ProbeKind::Fma {
-            let best = self.flops.entry((record.case.precision.inputs, threads)).or_insert(flops);
+            let inputs = record.case.precision.inputs;
+            let is_roof = |on| inputs == DType::F32 || tensor_precision(inputs, on).is_some();
+            if !self.gpu.is_none_or(is_roof) {
+                return;
+            }
+            let best = self.flops.entry((inputs, threads)).or_insert(flops);
             best.0 = best.0.max(flops.0);
         } else {
             let best = self.bytes.entry((probe.kind, threads)).or_insert(bytes);
@@ -101,9 +115,9 @@ pub fn probes_for(cases: &[Planned], on: &Capabilities) -> Vec<Planned> {
     let last_level_cache = on.last_level_cache;
     let mut probes = Vec::new();
     for case in cases.iter().map(|p| &p.case) {
+        let on_gpu = |dtype| on.gpu.and_then(|gpu| tensor_precision(dtype, gpu.architecture));
         let fma = |dtype| match dtype {
-            // The probes of a GPU know f32 alone.
-            _ if on.gpu.is_some() => Precision::F32,
+            _ if on.gpu.is_some() => on_gpu(dtype).unwrap_or(Precision::F32),
             DType::Bf16 => Precision::BF16_F32,
             DType::I8 => Precision::INT8,
             _ => Precision::F32,
@@ -115,7 +129,13 @@ pub fn probes_for(cases: &[Planned], on: &Capabilities) -> Vec<Planned> {
             Problem::Matmul(_) | Problem::Attention(_) => {
                 // A GPU's multiprocessors do in some 0.1 ms what a thread of a CPU does in one.
                 let workers = on.gpu.map_or(case.threads, |gpu| gpu.multiprocessors as usize / 4);
-                wanted.push((Probe::arithmetic(workers), fma(case.precision.inputs)));
+                // Tensor cores do some ten times as much, and a launch is to be long beside its start and its end.
+                let tensor = on_gpu(case.precision.inputs).is_some();
+                let work = match on.gpu {
+                    Some(gpu) if tensor => 8 * gpu.multiprocessors as usize,
+                    _ => workers,
+                };
+                wanted.push((Probe::arithmetic(work), fma(case.precision.inputs)));
                 wanted.extend(streams.map(stream));
             }
             Problem::Update(_) if on.gpu.is_some() => wanted.extend(streams.map(stream)),

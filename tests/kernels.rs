@@ -194,6 +194,7 @@ fn every_cuda_kernel_of_a_family_is_right_on_the_simulator() {
         "optimizer/multi-tensor",
         "peak/streams",
         "peak/fma",
+        "peak/mma",
     ] {
         let right = |line: &str| line.contains(kernel) && line.contains("\"status\":\"right\"");
         assert!(text.lines().any(right), "{kernel}: {text}");

@@ -8,6 +8,7 @@
 // Least work: 2·384·rounds flops a set.
 // Ideas: the probes of mixbench and of this project's CPU side (src/kernels/peak/fma.rs).
 #include "common/ptx.cuh"
+#include "peak/mean.cuh"
 
 #define CHAINS 384
 #define EACH 4
@@ -33,9 +34,7 @@ peak_fma(const float* __restrict__ x, const float* __restrict__ a, const float* 
   for (int i = 0; i < EACH; i++) sets[(u64)set * CHAINS + lane + i * SET] = fmaf(factor, plus, sum[i]);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(MEAN_CHAINS* MEAN_LANES)
 peak_fma_mean(float* __restrict__ result, const float* __restrict__ sets, u32 count) {
-  float sum = 0;
-  for (u32 set = 0; set < count; set++) sum += sets[(u64)set * CHAINS + threadIdx.x];
-  result[threadIdx.x] = sum / (float)count;
+  mean_of_sets(result, sets, count, CHAINS);
 }

@@ -337,12 +337,19 @@ fn integers(spec: TensorSpec, seed: u64, number: u32, value: impl Fn(u32) -> i8)
             let out = out.as_mut::<half::f16>().iter_mut();
             out.zip(values).for_each(|(x, v)| *x = half::f16::from_f32(v.into()))
         }
-        DType::I8 | DType::E4m3 => {
-            out.as_mut::<i8>().iter_mut().zip(values).for_each(|(x, v)| *x = v)
-        }
+        DType::I8 => out.as_mut::<i8>().iter_mut().zip(values).for_each(|(x, v)| *x = v),
+        DType::E4m3 => out.as_mut::<u8>().iter_mut().zip(values).for_each(|(x, v)| *x = e4m3(v)),
         DType::I32 => out.as_mut::<i32>().iter_mut().zip(values).for_each(|(x, v)| *x = v.into()),
     }
     out
+}
+
+/// An integer of at most four bits in e4m3, exactly.
+fn e4m3(value: i8) -> u8 {
+    let size = value.unsigned_abs();
+    let Some(log) = size.checked_ilog2() else { return 0 };
+    let sign = if value < 0 { 0x80 } else { 0 };
+    sign | (log as u8 + 7) << 3 | ((size << 3 >> log) & 7)
 }
 
 impl fmt::Display for Probe {
@@ -354,6 +361,20 @@ impl fmt::Display for Probe {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn factors_are_whole_numbers_in_8_bit_floats_too() {
+        let spec = |dtype| TensorSpec::new(Role::Stream, dtype, &[17]);
+        let values = |dtype| {
+            let next = std::cell::Cell::new(-9i8);
+            let one = |_| {
+                next.set(next.get() + 1);
+                next.get()
+            };
+            integers(spec(dtype), 1, 0, one).to_f64()
+        };
+        assert_eq!(values(DType::E4m3), (-8..=8).map(f64::from).collect::<Vec<_>>());
+    }
 
     #[test]
     fn traffic_is_counted_as_stream_does() {

@@ -165,6 +165,26 @@ fn roofs_are_measured_on_the_gpu_and_shares_follow_from_them() {
 }
 
 #[test]
+fn products_on_tensor_cores_have_their_roof_where_a_probe_reaches_it() {
+    let roof = |device: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("run");
+        let args = ["run", "--device", device, "--budget", "50ms", "--processes", "1", "-m", "64"];
+        let more = ["--dtype", "bf16", "--kernel", "matmul/mma", "--out", folder.to_str().unwrap()];
+        let said = scalemark("", &[&args[..], &more[..]].concat());
+        assert_eq!(said.code, Some(0), "{}", said.errors);
+        let found = Run::read(&folder).unwrap();
+        let product = found.records.iter().find(|r| r.kernel == "matmul/mma").unwrap();
+        assert!(product.timing().is_some(), "{}", said.out);
+        let probed = found.records.iter().any(|r| r.kernel == "peak/mma" && r.timing().is_some());
+        (probed, product.peak_flops.is_some())
+    };
+    assert_eq!(roof("fake:sm_80"), (true, true));
+    // Its tensor cores give more to wgmma.
+    assert_eq!(roof("fake:sm_90a"), (false, false));
+}
+
+#[test]
 fn answers_are_verified_on_the_gpu() {
     let args = [
         "verify",

@@ -1,4 +1,4 @@
-//! The CUDA probes: what memory and the fp32 pipes of a GPU give.
+//! The CUDA probes: what memory, the fp32 pipes and the tensor cores of a GPU give.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::ops::peak::CHAINS;
 use crate::ops::{Case, DType, Precision, Probe, ProbeKind, Problem};
 
 /// The CUDA probes.
-pub static CUDA_ROWS: &[&dyn Kernel] = &[&STREAMS, &FMA];
+pub static CUDA_ROWS: &[&dyn Kernel] = &[&STREAMS, &FMA, &MMA, &MMA_E4M3];
 
 const THREADS: u32 = 256;
 /// Sets of accumulators that a block of `fma` has.
@@ -63,8 +63,105 @@ static FMA: CudaKernel = CudaKernel {
     },
     claims: &["FFMA"],
     registers: 48,
-    shared: 0,
+    shared: 8 * 128 * 4,
 };
+
+static MMA: CudaKernel = CudaKernel {
+    id: "peak/mma",
+    about: "mma.sync in registers, in bf16, f16, tf32 and int8",
+    file: "kernels/peak/mma.cu",
+    text: include_str!("../../../kernels/peak/mma.cu"),
+    needs: Needs::From(Architecture::plain(80)),
+    refuses: |case| multiplies(case, &[DType::Bf16, DType::F16, DType::Tf32, DType::I8]),
+    plan: mma,
+    variants: || tensor_variants(&[DType::Bf16, DType::F16, DType::Tf32, DType::I8]),
+    claims: &["HMMA.16816"],
+    registers: 64,
+    shared: 8 * 128 * 4,
+};
+
+static MMA_E4M3: CudaKernel = CudaKernel {
+    id: "peak/mma-e4m3",
+    about: "mma.sync in registers, in e4m3",
+    needs: Needs::From(Architecture::plain(89)),
+    refuses: |case| multiplies(case, &[DType::E4m3]),
+    variants: || tensor_variants(&[DType::E4m3]),
+    claims: &[],
+    ..MMA
+};
+
+/// The precision in which a probe of tensor cores multiplies a format; `None` where they do not know it, and where another
+/// instruction than `mma.sync` goes beyond what it gives: `wgmma` on sm_90, `tcgen05` on sm_100 to sm_110.
+pub fn tensor_precision(inputs: DType, on: Architecture) -> Option<Precision> {
+    let by_mma = (80..90).contains(&on.number) || on.number >= 120;
+    let known = match inputs {
+        DType::Bf16 | DType::F16 | DType::Tf32 | DType::I8 => true,
+        DType::E4m3 => on.number >= 89,
+        _ => false,
+    };
+    (by_mma && known).then_some(sums(inputs))
+}
+
+/// Sums and results in 32 bits.
+const fn sums(inputs: DType) -> Precision {
+    match inputs {
+        DType::I8 => Precision::INT8,
+        _ => Precision { inputs, accumulate: DType::F32, output: DType::F32, state: None },
+    }
+}
+
+fn tensor_variants(formats: &[DType]) -> Vec<Case> {
+    let probe = Problem::Peak(Probe { kind: ProbeKind::Fma, size: 2000 });
+    formats.iter().map(|&inputs| Case::new(probe, sums(inputs))).collect()
+}
+
+fn multiplies(case: &Case, formats: &[DType]) -> Option<Cow<'static, str>> {
+    match case.problem {
+        Problem::Peak(Probe { kind: ProbeKind::Fma, .. }) => {
+            let p = case.precision;
+            let takes = formats.contains(&p.inputs) && p == sums(p.inputs);
+            let names: Vec<&str> = formats.iter().map(|format| format.name()).collect();
+            let names = names.join(", ");
+            (!takes).then(|| {
+                format!("multiplies {names} with sums and results in 32 bits, not {p}").into()
+            })
+        }
+        Problem::Peak(_) => Some("multiplies; streams has the others".into()),
+        _ => Some("does probes only".into()),
+    }
+}
+
+fn mma(case: &Case, _: Architecture) -> Plan {
+    /// Warps of a block, each with the accumulators of the probe.
+    const WARPS: u64 = 8;
+    let (probe, inputs) = (probe_of(case), case.precision.inputs);
+    // An instruction multiplies eight values of each factor: see the kernel.
+    let a_step = 2 * 8 * CHAINS as u64 * Probe::dot(inputs) as u64;
+    let steps_in_all = (probe.size as u64 * 1000).div_ceil(a_step);
+    let blocks = (steps_in_all / 64 / WARPS).clamp(1, MOST_BLOCKS);
+    let sets = blocks * WARPS;
+    let pairs = (steps_in_all.div_ceil(sets) | 1) / 2;
+    let format = match inputs {
+        DType::Bf16 => 0,
+        DType::F16 => 1,
+        DType::Tf32 => 2,
+        DType::I8 => 3,
+        _ => 4,
+    };
+    let [x, a, b] = [0, 1, 2].map(Buffer::Read);
+    let [result, work] = [Buffer::Written(0), Buffer::Workspace(0)];
+    let (pairs, count) = (vec![Scalar::U32(pairs as u32)], vec![Scalar::U32(sets as u32)]);
+    let threads = 32 * WARPS as u32;
+    Plan {
+        defines: vec![format!("-DFORMAT={format}")],
+        workspace: unwritten("sets", sets * CHAINS as u64 * 4),
+        steps: vec![
+            Step::flat("peak_mma", blocks as u32, threads, vec![x, a, b, work], pairs),
+            mean("peak_mma_mean", vec![result, work], count),
+        ],
+        ..Plan::default()
+    }
+}
 
 fn probe_of(case: &Case) -> Probe {
     match case.problem {
@@ -102,6 +199,14 @@ fn streams(case: &Case, _: Architecture) -> Plan {
     Plan { defines: vec![format!("-DTHREADS={THREADS}")], workspace, steps, ..Plan::default() }
 }
 
+/// The mean over the sets: see `kernels/peak/mean.cuh`.
+fn mean(entry: &'static str, buffers: Vec<Buffer>, count: Vec<Scalar>) -> Step {
+    const CHAINS_A_BLOCK: u32 = 8;
+    const LANES: u32 = 128;
+    let blocks = CHAINS as u32 / CHAINS_A_BLOCK;
+    Step::flat(entry, blocks, CHAINS_A_BLOCK * LANES, buffers, count)
+}
+
 fn fma(case: &Case, _: Architecture) -> Plan {
     let probe = probe_of(case);
     // At least some 64 steps each, at most what fills an H100.
@@ -118,8 +223,52 @@ fn fma(case: &Case, _: Architecture) -> Plan {
         workspace: unwritten("sets", sets * CHAINS as u64 * 4),
         steps: vec![
             Step::flat("peak_fma", blocks as u32, threads, vec![x, a, b, work], pairs),
-            Step::flat("peak_fma_mean", 1, threads, vec![result, work], count),
+            mean("peak_fma_mean", vec![result, work], count),
         ],
         ..Plan::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::check;
+    use crate::device::cuda::fake::{Conditions, FakeDriver};
+    use crate::device::{Device, GpuDevice};
+    use crate::nvrtc::Compiler;
+
+    #[test]
+    fn tensor_cores_answer_the_probe_exactly_in_every_format_and_number_of_steps() {
+        let driver = FakeDriver::under("sm_89".parse().unwrap(), Conditions::default()).unwrap();
+        let gpu = GpuDevice::on(&driver, 0, Compiler::find(None).unwrap()).unwrap();
+        let device = Device::Gpu(gpu);
+        let formats = [DType::Bf16, DType::F16, DType::Tf32, DType::I8, DType::E4m3];
+        for (inputs, size) in formats.iter().flat_map(|&f| [1, 300, 20_000].map(|s| (f, s))) {
+            let probe = Problem::Peak(Probe { kind: ProbeKind::Fma, size });
+            let precision = tensor_precision(inputs, Architecture::plain(89)).unwrap();
+            let case = Case::new(probe, precision);
+            let row = if inputs == DType::E4m3 { &MMA_E4M3 } else { &MMA };
+            // Several seeds, so that each value of a factor has its turn.
+            for seed in [1, 2, 3] {
+                let operands = case.inputs(seed);
+                let mut prepared = row.prepare(&device, &case, &operands).unwrap();
+                prepared.launch(0).unwrap();
+                let expected = case.expected(&operands, 1);
+                let checked = check(&case, &operands, &expected, &prepared.outputs().unwrap());
+                assert_eq!(checked.wrong, None, "{case}");
+            }
+        }
+    }
+
+    #[test]
+    fn roofs_of_tensor_cores_are_taken_where_mma_is_their_fastest_instruction() {
+        let on = |number, inputs| tensor_precision(inputs, Architecture::plain(number));
+        assert_eq!(on(80, DType::Bf16), Some(Precision::BF16_F32));
+        assert_eq!(on(120, DType::I8), Some(Precision::INT8));
+        assert_eq!((on(80, DType::E4m3), on(80, DType::F32)), (None, None));
+        assert!(on(89, DType::E4m3).is_some());
+        for number in [75, 90, 100, 103] {
+            assert_eq!(on(number, DType::Bf16), None, "sm_{number}");
+        }
     }
 }

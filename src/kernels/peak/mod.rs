@@ -20,7 +20,7 @@ mod tests;
 
 use std::borrow::Cow;
 
-pub use cuda::CUDA_ROWS;
+pub use cuda::{CUDA_ROWS, tensor_precision};
 
 use super::optimizer::lanes::streaming_isa;
 use super::{Body, CpuKernel, Kernel};
