@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::{Context, anyhow};
+use comfy_table::{Table, presets};
 use serde_json::Value;
 
 use crate::device::cuda::Attributes;
 use crate::measure::gpu::Calibration;
 use crate::models;
-use crate::report::{self, Law, ReportInput};
+use crate::report::{self, Law, ReportInput, profiled};
 use crate::stats::bends::bends;
 use crate::stats::fit::power_law;
 use crate::store::Run;
@@ -24,6 +26,9 @@ charts/*.svg into it")]
 pub struct Args {
     /// The folder of a run
     run: PathBuf,
+    /// What `ncu --csv` wrote about a verify of the same options on a GPU: beside the counters of a simulated run
+    #[arg(long, value_name = "FILE")]
+    ncu: Option<PathBuf>,
 }
 
 /// Makes report and charts again, and prints the table.
@@ -35,7 +40,40 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let table = report::terminal(&records, super::width());
     let path = args.run.join("report.md");
     super::show(&format!("{table}\n{} records: {}\n", records.len(), path.display()))?;
+    if let Some(ncu) = &args.ncu {
+        super::show(&beside_hardware(&args.run, ncu)?)?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The simulator's counters beside a GPU's, and how far they differ.
+fn beside_hardware(folder: &Path, ncu: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(ncu)
+        .with_context(|| format!("failed to read {}", ncu.display()))?;
+    let launches = profiled::parse(&text).map_err(|e| anyhow!("{}: {e}", ncu.display()))?;
+    let run = Run::read(folder)?;
+    let (compared, left_out) = profiled::compare(&run.records, &run.counters, &launches);
+    let mut table = Table::new();
+    let header = ["kernel", "case", "counter", "simulated", "hardware", "difference"];
+    table.load_preset(presets::NOTHING).set_header(header);
+    for one in &compared {
+        let difference = one.difference().map(|d| format!("{:+.1} %", 100.0 * d));
+        table.add_row([
+            one.kernel.clone(),
+            one.case_key.clone(),
+            one.counter.to_owned(),
+            one.simulated.to_string(),
+            one.hardware.map_or("-".into(), |count| count.to_string()),
+            difference.unwrap_or_else(|| "-".into()),
+        ]);
+    }
+    let mut out = format!("{}\n", table.trim_fmt());
+    for reason in &left_out {
+        out += &format!("not compared: {reason}\n");
+    }
+    let equal = compared.iter().filter(|one| one.difference() == Some(0.0)).count();
+    out += &format!("{} counters compared, {equal} of them equal\n", compared.len());
+    Ok(out)
 }
 
 /// Writes report and charts of a run folder; returns its records.

@@ -13,6 +13,7 @@ mod group;
 mod layout;
 mod markdown;
 pub(crate) mod palette;
+pub mod profiled;
 mod reasons;
 mod sweep;
 #[cfg(test)]
