@@ -81,7 +81,7 @@ elif [ "$MODE" = quick ]; then
   CHECK=(-m 64,97)
 else
   VERIFY=()
-  RUN=(--suite full)
+  RUN=(--suite gpu)
   CHECK=(-m 64,97,256)
 fi
 
@@ -123,7 +123,8 @@ else
   skip sanitizer "compute-sanitizer is not installed; it comes with the CUDA toolkit"
 fi
 
-# 6. The measurements, cold and warm, burst and sustained.
+# 6. The measurements, cold and warm, burst and sustained, beside PyTorch where a Python here has it (SCALEMARK_PYTHON names one).
+[ -n "$DRY" ] || ! "${SCALEMARK_PYTHON:-python3}" -c 'import torch' 2>/dev/null || RUN+=(--baselines torch)
 step run-burst "$BIN" run --device "$DEVICE" "${RUN[@]}" --cache cold,warm --out "$OUT/run-burst"
 SUSTAINED=("${RUN[@]}")
 if [ -n "$DRY" ]; then SUSTAINED=(--op sgd --params 1000000 --kernel optimizer/scalar --budget 100ms --processes 1 --no-peaks); fi
@@ -191,9 +192,12 @@ if [ -n "$DRY" ]; then
   step counters "$BIN" run --device "sim:$ARCH" "${CHECK[@]}" --out "$OUT/simulated"
 elif command -v ncu >/dev/null; then
   step counters "$BIN" run --device "sim:$ARCH" "${CHECK[@]}" --out "$OUT/simulated"
-  step counters-hardware ncu --target-processes all --csv \
-    --metrics smsp__inst_executed.sum,l1tex__t_sectors_pipe_lsu_mem_global_op_ld.sum,l1tex__t_sectors_pipe_lsu_mem_global_op_st.sum,sm__ops_path_tensor.sum \
+  CONFLICTS=l1tex__data_bank_conflicts_pipe_lsu_mem_shared_op
+  METRICS=smsp__inst_executed.sum,smsp__thread_inst_executed_pred_on.sum,${CONFLICTS}_ld.sum,${CONFLICTS}_st.sum
+  for op in ld st; do METRICS=$METRICS,l1tex__t_sectors_pipe_lsu_mem_global_op_$op.sum; done
+  step counters-hardware ncu --target-processes all --csv --print-units base --metrics "$METRICS" \
     "$BIN" verify --device "$DEVICE" "${CHECK[@]}"
+  step counters-compared "$BIN" report "$OUT/simulated" --ncu "$OUT/log/counters-hardware.out"
 else
   skip counters "ncu is not installed"
 fi

@@ -157,6 +157,9 @@ impl Table {
     }
 }
 
+/// `CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE`: where k is split, parts are added up in the format of sums, not of results.
+static IN_COMPUTE_TYPE: u32 = 2;
+
 /// The library with a handle of its own, in one context and stream.
 pub struct RealBlas<'c> {
     table: &'static Table,
@@ -177,6 +180,8 @@ struct Described {
     layouts: [sys::cublasLtMatrixLayout_t; 3],
     /// 1 and 0 in the format that sums are scaled in.
     factors: [[u8; 4]; 2],
+    /// Whether results have fewer bits than sums.
+    narrow: bool,
     table: &'static Table,
 }
 
@@ -288,7 +293,8 @@ impl Blas for RealBlas<'_> {
             ),
         };
         let (product, layouts) = (null_mut(), [null_mut(); 3]);
-        let mut all = Box::new(Described { product, layouts, factors, table: self.table });
+        let narrow = gemm.d.dtype.size() < 4;
+        let mut all = Box::new(Described { product, layouts, factors, narrow, table: self.table });
         // SAFETY: points to a handle that the call fills.
         let status = unsafe { (self.table.product)(&mut all.product, compute, scale) };
         self.table.check(status, "describe a product")?;
@@ -313,20 +319,25 @@ impl Blas for RealBlas<'_> {
 
     fn algorithms(&self, gemm: Handle, workspace: Bytes, most: usize) -> Result<Vec<Algorithm>> {
         (self.stream)();
-        let Described { product, layouts: [a, b, d], .. } = *Self::described(gemm);
+        let Described { product, layouts: [a, b, d], narrow, .. } = *Self::described(gemm);
         let mut preference = null_mut();
         // SAFETY: points to a handle that the call fills.
         self.table.check(unsafe { (self.table.preference)(&mut preference) }, "prefer anything")?;
         let most_bytes =
             sys::cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
+        let reductions =
+            sys::cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK;
         // SAFETY: every status and number in it is one that the type has: 0.
         let empty: sys::cublasLtMatmulHeuristicResult_t = unsafe { std::mem::zeroed() };
         let mut found = vec![empty; most];
         let mut count = 0;
-        // SAFETY: a 64-bit integer, as the attribute is documented; descriptors of this library; as many results as there is room for.
+        // SAFETY: a 64-bit and a 32-bit integer, as the attributes are documented; descriptors of this library; as many results as there is room for.
         let statuses = unsafe {
-            let set = self.table.set_preference;
-            let set = set(preference, most_bytes, (&raw const workspace.0).cast(), 8);
+            let put = self.table.set_preference;
+            let mut set = put(preference, most_bytes, (&raw const workspace.0).cast(), 8);
+            if narrow && set == Status::CUBLAS_STATUS_SUCCESS {
+                set = put(preference, reductions, (&raw const IN_COMPUTE_TYPE).cast(), 4);
+            }
             let asked = (self.table.heuristic)(
                 self.handle,
                 product,
