@@ -9,13 +9,14 @@ fn worker(path: &str) -> String {
     format!("python3 {}", Path::new(env!("CARGO_MANIFEST_DIR")).join(path).display())
 }
 
-const KERNELS: [&str; 4] = ["-m", "12", "--kernel", "matmul/tiled,matmul/pretended,matmul/minimal"];
+/// Our kernel and the one of the worker.
+const PRETENDED: [&str; 4] = ["-m", "12", "--kernel", "matmul/tiled,matmul/pretended"];
 
 #[test]
 fn a_worker_that_is_on_the_gpu_is_measured_beside_our_kernels() {
     let theirs = worker("tests/cuda/worker.py");
     let options = ["--worker", &theirs, "--cache", "cold,warm"];
-    let small = run("", &[&KERNELS[..], &options[..]].concat());
+    let small = run("", &[&PRETENDED[..], &options[..]].concat());
     assert_eq!(small.said.code, Some(0), "{}", small.said.errors);
     let found = small.read();
     let of = |kernel: &'static str| found.records.iter().filter(move |r| r.kernel == kernel);
@@ -34,7 +35,9 @@ fn a_worker_that_is_on_the_gpu_is_measured_beside_our_kernels() {
         let sets = (512usize << 10).div_ceil(3 * 4 * 12 * 12);
         let driven =
             if cold { format!("in {sets} sets of buffers") } else { "in 1 sets of buffers".into() };
-        assert_eq!(record.outcome.detail(), driven);
+        // Behind what else there may be to say of samples on a busy machine.
+        let detail = record.outcome.detail();
+        assert!(detail.ends_with(&driven), "{detail}");
     }
     let libraries = &found.machine["software"]["libraries"];
     assert_eq!(libraries["pretended"], "gpu pretended", "{libraries}");
@@ -43,7 +46,8 @@ fn a_worker_that_is_on_the_gpu_is_measured_beside_our_kernels() {
 #[test]
 fn a_worker_of_the_cpu_is_refused_on_a_gpu_and_the_run_goes_on() {
     let theirs = worker("workers/minimal_worker.py");
-    let small = run("", &[&KERNELS[..], &["--worker", &theirs]].concat());
+    let kernels = ["-m", "12", "--kernel", "matmul/tiled,matmul/minimal"];
+    let small = run("", &[&kernels[..], &["--worker", &theirs]].concat());
     assert_eq!(small.said.code, Some(0), "{}", small.said.errors);
     let detail = small.of("matmul/minimal").outcome.detail().to_owned();
     assert!(detail.contains("minimal runs on cpu, not on cuda:0"), "{detail}");
@@ -66,7 +70,7 @@ fn a_framework_without_its_gpu_is_refused_with_the_way_out_and_one_of_the_cpu_is
 #[test]
 fn a_run_with_programs_leaves_out_their_folders_and_asks_for_them_to_go_on() {
     let theirs = worker("tests/cuda/worker.py");
-    let small = run("", &[&KERNELS[..], &["--worker", &theirs]].concat());
+    let small = run("", &[&PRETENDED[..], &["--worker", &theirs]].concat());
     let order = &small.read().machine["run"]["order"]["external"];
     assert_eq!(order["worker"][0], "python3 worker.py", "{order}");
     std::fs::remove_file(small.folder.join("seal.json")).unwrap();

@@ -114,10 +114,3 @@ fn a_kernel_that_breaks_in_verification_costs_that_kernel() {
     assert!(said.out.starts_with("1 right, 0 wrong, 1 failed"), "{}", said.out);
     assert!(said.errors.contains("failed: matmul/tiled"), "{}", said.errors);
 }
-
-#[test]
-fn programs_beside_ours_are_of_the_cpu_so_far() {
-    let said = scalemark("", &["run", "--device", "fake:sm_80", "-m", "8", "--baselines", "numpy"]);
-    assert_eq!(said.code, Some(2));
-    assert!(said.errors.contains("on the CPU so far"), "{}", said.errors);
-}
