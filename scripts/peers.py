@@ -268,7 +268,8 @@ def live(work, table, tools, trials):
         command, slow = f"{program} {steps}", f"{program} {steps * (100 + change) // 100}"
         said, found = [], []
         for _ in range(trials):
-            said.append(call([benches[change] if change else twin, "compare", benches[0]]))
+            # What runs is the base, as its signs have it; what it loads is the head.
+            said.append(call([benches[0], "compare", benches[change] if change else twin]))
             found.append(hyperfine(command, slow if change else command + " ", work, tools))
         marked = [line for text in said for line in text.splitlines() if line.rstrip().endswith("*")]
         if any("%" not in text for text in said):
