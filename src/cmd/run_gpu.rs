@@ -30,13 +30,23 @@ const CALIBRATE_LIMIT: Duration = Duration::from_secs(120);
 
 /// A GPU of a run, as `machine.json` has it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Gpu {
+pub(super) struct Gpu {
     /// Its name in records.
-    device: String,
+    pub(super) device: String,
     /// What it is.
     attributes: Attributes,
     /// What measuring itself came to on it, at the start of the run.
-    calibration: Calibration,
+    pub(super) calibration: Calibration,
+}
+
+impl Gpu {
+    /// What kernels ask of it.
+    pub(super) fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            memory: self.calibration.memory_free,
+            ..cuda::capabilities_of(&self.attributes)
+        }
+    }
 }
 
 /// How a provider's workers on a GPU are started: from this very binary.
@@ -127,13 +137,9 @@ fn ready(
     nvrtc: Option<&Path>,
     joined: &Joined,
 ) -> anyhow::Result<Ready> {
-    let capabilities = |gpu: &Gpu| Capabilities {
-        memory: gpu.calibration.memory_free,
-        ..cuda::capabilities_of(&gpu.attributes)
-    };
-    let plan = Plan::new(order, joined.registry, &capabilities(&gpus[0]))?;
+    let plan = Plan::new(order, joined.registry, &gpus[0].capabilities())?;
     let seat = |gpu: &Gpu| {
-        let capabilities = capabilities(gpu);
+        let capabilities = gpu.capabilities();
         let patience = (order.effort.seed, order.external.patience()?);
         let one = Gpus::one(driver, gpu.attributes.ordinal);
         let own = processes(one, &capabilities, patience, nvrtc)?;
@@ -146,7 +152,10 @@ fn ready(
 }
 
 /// Looks, and calibrates; says in one line what stands against it, with exit code 3.
-fn calibrated(gpus: Gpus, nvrtc: Option<&Path>) -> anyhow::Result<Result<Vec<Gpu>, ExitCode>> {
+pub(super) fn calibrated(
+    gpus: Gpus,
+    nvrtc: Option<&Path>,
+) -> anyhow::Result<Result<Vec<Gpu>, ExitCode>> {
     let found = look(gpus, nvrtc).and_then(|found| {
         let one = |(device, attributes): (String, Attributes)| {
             let spawn = spawn("own", &device, nvrtc).map_err(|e| Error::Usage(format!("{e:#}")))?;

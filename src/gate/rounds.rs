@@ -236,6 +236,18 @@ pub fn level(samples: &[Timed], threads: usize) -> Option<f64> {
     order::quantile(&used, 0.05)
 }
 
+/// The levels of a process on a GPU: the median time of a launch in nanoseconds, and the median of its cycles, where every sample tells the
+/// clock. Events leave the host out, and what is left goes both ways; samples in which the GPU was slowed down are left out where at least
+/// half were not.
+pub fn gpu_levels(samples: &[Timed]) -> [Option<f64>; 2] {
+    let clean: Vec<&Timed> = samples.iter().filter(|timed| !timed.is_slowed()).collect();
+    let used = if clean.len() * 2 >= samples.len() { clean } else { samples.iter().collect() };
+    let cycles = |timed: &&Timed| Some(timed.launch_ns() * timed.gpu?.sm_mhz? / 1e3);
+    let times = order::median(&mut used.iter().map(|timed| timed.launch_ns()).collect::<Vec<_>>());
+    let cycles: Option<Vec<f64>> = used.iter().map(cycles).collect();
+    [times, cycles.and_then(|mut cycles| order::median(&mut cycles))]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,6 +271,33 @@ mod tests {
         let mut blind = samples;
         blind[1].cpu_ns = None;
         assert_eq!(level(&blind, 1), Some(100.5), "where one lacks it, none uses it");
+    }
+
+    #[test]
+    fn on_a_gpu_cycles_stand_beside_the_time_where_every_sample_tells_the_clock() {
+        use crate::device::cuda::nvml::Reading;
+        use crate::throttle::Throttle;
+        let timed = |wall_ns, sm_mhz: Option<f64>, slowed: bool| Timed {
+            wall_ns,
+            iterations: 10,
+            gpu: Some(Reading {
+                sm_mhz,
+                throttle: Some(Throttle(if slowed { 0x20 } else { 0 })),
+                ..Reading::default()
+            }),
+            ..Timed::default()
+        };
+        let samples = [
+            timed(1000, Some(2000.0), false),
+            timed(2000, Some(1000.0), false),
+            timed(1500, Some(1500.0), false),
+            timed(9000, Some(500.0), true),
+        ];
+        assert_eq!(gpu_levels(&samples), [Some(150.0), Some(200.0)]);
+        let mut blind = samples;
+        blind[0] = timed(1000, None, false);
+        assert_eq!(gpu_levels(&blind), [Some(150.0), None]);
+        assert_eq!(gpu_levels(&[]), [None, None]);
     }
 
     /// Builds whose levels are given, and that break where they are told to.

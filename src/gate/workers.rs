@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::rounds::{Arm, Broken, Builds, Ran, Sample, level};
+use super::rounds::{Arm, Broken, Builds, Ran, Sample, gpu_levels, level};
 use crate::error::{Error, Result};
 use crate::ops::Case;
 use crate::stats::random::Random;
@@ -64,6 +64,9 @@ pub struct Workers {
     pub seed: u64,
     /// Launches in a sample are a multiple of this.
     pub granule: u64,
+    /// Whether they run on a GPU, where each job is two subjects: subject `i` is job `i` in time, and subject `i + jobs.len()` the
+    /// same in cycles of the multiprocessors.
+    pub on_gpu: bool,
     /// Launches in a sample, by job, once known.
     pub iterations: Vec<Option<u64>>,
     /// Bytes that each arm said it allocates, by job.
@@ -75,7 +78,12 @@ impl Workers {
     pub fn new(spawns: [Spawn; 3], jobs: Vec<Job>, seed: u64) -> Self {
         let (iterations, allocated) = (vec![None; jobs.len()], vec![[None; 3]; jobs.len()]);
         let (effort, granule) = (Effort::default(), 1);
-        Workers { spawns, jobs, effort, seed, granule, iterations, allocated }
+        Workers { spawns, jobs, effort, seed, granule, on_gpu: false, iterations, allocated }
+    }
+
+    /// The subjects that a job is.
+    fn subjects_of(&self, job: usize) -> impl Iterator<Item = usize> + use<> {
+        [Some(job), self.on_gpu.then_some(job + self.jobs.len())].into_iter().flatten()
     }
 
     /// Whether a worker has made ready for a job, or why not.
@@ -118,16 +126,26 @@ impl Workers {
 }
 
 impl Builds for Workers {
-    fn process(&mut self, arm: Arm, jobs: &[usize], random: &mut Random) -> Result<Ran> {
+    fn process(&mut self, arm: Arm, subjects: &[usize], random: &mut Random) -> Result<Ran> {
+        let mut jobs: Vec<usize> = Vec::new();
+        for subject in subjects {
+            let job = subject % self.jobs.len();
+            if !jobs.contains(&job) {
+                jobs.push(job);
+            }
+        }
         let mut spawn = self.spawns[arm as usize].clone();
         spawn.env.push(padding(random));
         let mut client = Client::start(&spawn)?;
         let mut ran = Ran::default();
-        let breaks = |ran: &mut Ran, subject: usize, reason: String| {
-            ran.broken.push(Broken { subject, arm, reason });
+        let both: Vec<Vec<usize>> =
+            (0..self.jobs.len()).map(|job| self.subjects_of(job).collect()).collect();
+        let breaks = |ran: &mut Ran, job: usize, reason: String| {
+            let broken = |&subject: &usize| Broken { subject, arm, reason: reason.clone() };
+            ran.broken.extend(both[job].iter().map(broken));
         };
         let mut taken: Vec<(usize, Vec<Timed>)> = Vec::new();
-        for &job in jobs {
+        for job in jobs {
             match self.prepare(&mut client, arm, job) {
                 Ok(()) => taken.push((job, Vec::new())),
                 Err(reason) => breaks(&mut ran, job, reason),
@@ -152,7 +170,12 @@ impl Builds for Workers {
         taken.retain(|(job, _)| !ran.broken.iter().any(|broken| broken.subject == *job));
         for (job, samples) in taken {
             let Job { kernel, case } = &self.jobs[job];
-            ran.levels.extend(level(&samples, case.threads).map(|level| (job, level)));
+            let levels = match self.on_gpu {
+                true => gpu_levels(&samples),
+                false => [level(&samples, case.threads), None],
+            };
+            let levels = both[job].iter().zip(levels).filter(|(s, _)| subjects.contains(s));
+            ran.levels.extend(levels.filter_map(|(&subject, level)| Some((subject, level?))));
             let (kernel, case_key) = (kernel, case.key());
             ran.samples.extend(samples.into_iter().enumerate().map(|(index, timed)| Sample {
                 kernel: kernel.clone(),

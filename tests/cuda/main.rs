@@ -3,6 +3,7 @@
 
 mod external;
 mod faults;
+mod gate;
 mod measuring;
 mod script;
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 
 use super::build::{self, Target};
+use super::gpu::{Place, together};
 use super::under_way::{UnderWay, finding, keep_report};
 use super::{Pair, empty, folders};
 use crate::cmd::{interrupt, note};
@@ -33,7 +34,7 @@ const CURVE: &str = "time of all sizes";
 ///
 /// # Errors
 /// When a build cannot be started, or nothing is left to measure.
-pub fn compare(args: &Pair, rule: &Rule) -> anyhow::Result<Report> {
+pub fn compare(args: &Pair, rule: &Rule, gpu: Option<&Place>) -> anyhow::Result<Report> {
     interrupt::catch();
     let (base, head, mut sides) = programs(args)?;
     let (folder, start) = (args.folder()?, Instant::now());
@@ -43,7 +44,11 @@ pub fn compare(args: &Pair, rule: &Rule) -> anyhow::Result<Report> {
     let capabilities = detect_capabilities();
     let spawn = |program: &Path| {
         let environment = baseline::environment(PROVIDER, &capabilities);
-        workers::spawn(program.to_owned(), PROVIDER, environment)
+        let spawn = workers::spawn(program.to_owned(), PROVIDER, environment);
+        match gpu {
+            Some(gpu) => spawn.on(&gpu.device),
+            None => spawn,
+        }
     };
     let mut spawns = [spawn(&base), spawn(&head), spawn(&twin)];
     if let Some(percent) = args.slow_head {
@@ -60,7 +65,7 @@ pub fn compare(args: &Pair, rule: &Rule) -> anyhow::Result<Report> {
     let mut findings = Vec::new();
     let mut jobs = match &args.jobs {
         Some(jobs) => jobs.clone(),
-        None => jobs(&args.selection)?,
+        None => jobs(&args.selection, gpu)?,
     };
     let wanted: Vec<String> = jobs.iter().map(|job| job.kernel.clone()).collect();
     jobs.retain(|job| {
@@ -84,8 +89,9 @@ pub fn compare(args: &Pair, rule: &Rule) -> anyhow::Result<Report> {
     }
 
     let seed = args.seed();
-    let mut judge = Judge::new(rule.clone(), &subjects(&jobs));
+    let mut judge = Judge::new(rule.clone(), &subjects(&jobs, gpu.is_some()));
     let mut workers = Workers::new(spawns, jobs.clone(), seed);
+    workers.on_gpu = gpu.is_some();
     workers.granule = granule(args.slow_head.unwrap_or(0));
     let under_way = UnderWay::start(args, &folder, start)?;
     let (cut_short, broken) = under_way.go(&mut workers, &mut judge, seed, "kernels")?;
@@ -132,23 +138,29 @@ fn programs(args: &Pair) -> anyhow::Result<(PathBuf, PathBuf, [Side; 2])> {
     Ok((base, head, [side(base_label), side(head_label)]))
 }
 
-/// Our own kernels on the cases that were asked for; on ten small ones of one thread where none were.
-pub fn jobs(selection: &Selection) -> anyhow::Result<Vec<Job>> {
-    let capabilities = detect_capabilities();
+/// Our own kernels on this machine's processor.
+pub fn cpu_jobs(selection: &Selection) -> anyhow::Result<Vec<Job>> {
+    jobs(selection, None)
+}
+
+/// Our own kernels on the cases that were asked for; on ten small ones of one thread where none were, and on a GPU on ten that fill it.
+fn jobs(selection: &Selection, gpu: Option<&Place>) -> anyhow::Result<Vec<Job>> {
+    let capabilities = gpu.map_or_else(detect_capabilities, |gpu| gpu.capabilities.clone());
+    let registry = if gpu.is_some() { Registry::cuda() } else { Registry::default() };
     let cases = if selection.names_a_source() {
         selection.cases(capabilities.threads)?
     } else {
         let mut cases = Vec::new();
-        for source in defaults() {
+        for source in if gpu.is_some() { gpu_defaults() } else { defaults() } {
             cases.extend(source.cases(capabilities.threads)?);
         }
         selection.filtered(cases, "the default cases")?
     };
-    let kernels = selection.kernels(&Registry::default())?;
+    let kernels = selection.kernels(&registry)?;
     let by_name = !selection.kernel.is_empty();
     let mut jobs = Vec::new();
     for planned in &cases {
-        for kernel in Registry::default().for_case(&planned.case) {
+        for kernel in registry.for_case(&planned.case) {
             let id = kernel.id();
             let asked = kernels.iter().any(|wanted| wanted.id() == id)
                 && planned.wants(&id)
@@ -167,6 +179,19 @@ pub fn jobs(selection: &Selection) -> anyhow::Result<Vec<Job>> {
     Ok(jobs)
 }
 
+fn gpu_defaults() -> [Selection; 5] {
+    let one = Selection { threads: vec![1], ..Selection::default() };
+    let sizes = |text: &str| Some(text.to_owned());
+    let bf16 = || vec!["bf16".to_owned()];
+    [
+        Selection { m: sizes("1024,2048"), ..one.clone() },
+        Selection { m: sizes("2048,4096"), dtype: bf16(), ..one.clone() },
+        Selection { seq: sizes("1024,4096"), heads: Some(16), dtype: bf16(), ..one.clone() },
+        Selection { seq: sizes("8192"), heads: Some(32), pass: vec![Pass::Decode], ..one.clone() },
+        Selection { params: sizes("16777216,67108864"), op: vec!["adamw".into()], ..one },
+    ]
+}
+
 fn defaults() -> [Selection; 5] {
     let one = Selection { threads: vec![1], ..Selection::default() };
     let sizes = |text: &str| Some(text.to_owned());
@@ -179,32 +204,51 @@ fn defaults() -> [Selection; 5] {
     ]
 }
 
-/// A kernel's sizes are one curve: cases whose keys differ in nothing else.
-fn subjects(jobs: &[Job]) -> Vec<Subject> {
-    let subject = |job: &Job| Subject {
-        name: format!("{} on {}", job.kernel, job.case.key()),
-        curve: Some(format!("{} {}", job.kernel, curve(job))),
+/// A kernel's sizes are one curve: cases whose keys differ in nothing else. On a GPU the same follows in cycles.
+fn subjects(jobs: &[Job], on_gpu: bool) -> Vec<Subject> {
+    let subject = |job: &Job, unit: &str| Subject {
+        name: format!("{} on {}{unit}", job.kernel, job.case.key()),
+        curve: Some(format!("{} {}{unit}", job.kernel, curve(job))),
     };
-    jobs.iter().map(subject).collect()
+    let in_time = jobs.iter().map(|job| subject(job, ""));
+    let in_cycles = jobs.iter().filter(|_| on_gpu).map(|job| subject(job, ", in cycles"));
+    in_time.chain(in_cycles).collect()
 }
 
 fn curve(job: &Job) -> String {
     job.case.key().replacen(&job.case.sizes(), "*", 1)
 }
 
+/// What times say; on a GPU, what times and cycles say together.
 fn times(judge: &Judge, jobs: &[Job], broken: &[Broken]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for ((i, job), evidence) in jobs.iter().enumerate().zip(judge.kernels()) {
+    let all = judge.kernels();
+    let (in_time, in_cycles) = all.split_at(jobs.len());
+    for ((i, job), evidence) in jobs.iter().enumerate().zip(in_time) {
         let case = job.case.key();
         let broken = broken.iter().find(|broken| broken.subject == i);
-        findings.push(finding(&job.kernel, &case, TIME, evidence.clone(), broken));
+        let (evidence, reason) = together(evidence.clone(), in_cycles.get(i));
+        let finding = finding(&job.kernel, &case, TIME, evidence, broken);
+        findings.push(match broken {
+            Some(_) => finding,
+            None => Finding { reason, ..finding },
+        });
     }
-    for (_, members, evidence) in judge.curves() {
+    let curves = judge.curves();
+    for (_, members, evidence) in &curves {
+        if members[0] >= jobs.len() {
+            continue;
+        }
+        let same =
+            |others: &&[usize]| others.iter().map(|i| i - jobs.len()).eq(members.iter().copied());
+        let in_cycles =
+            curves.iter().find(|(_, others, _)| others[0] >= jobs.len() && same(others));
+        let (evidence, reason) = together(evidence.clone(), in_cycles.map(|(.., cycles)| cycles));
         // Sizes are judged one by one already: a curve that proves nothing adds nothing.
         if evidence.verdict != Verdict::Undecided {
             let job = &jobs[members[0]];
             let finding = Finding::new(&job.kernel, &curve(job), CURVE, evidence.verdict);
-            findings.push(Finding { evidence: Some(evidence), ..finding });
+            findings.push(Finding { evidence: Some(evidence), reason, ..finding });
         }
     }
     findings

@@ -3,10 +3,11 @@
 pub(super) mod build;
 pub(super) mod folders;
 mod foreign;
+mod gpu;
 mod measure;
 mod under_way;
 
-pub(super) use measure::jobs;
+pub(super) use measure::cpu_jobs as jobs;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,6 +17,7 @@ use anyhow::{Context, bail};
 use jiff::tz::TimeZone;
 
 use super::interrupt;
+use crate::device::DeviceName;
 use crate::gate::config::Config;
 use crate::gate::report::{Report, SCHEMA, Side};
 use crate::gate::workers::Job;
@@ -46,6 +48,7 @@ enum What {
   scalemark gate pair --command --base 'old/app in.txt' --head 'new/app in.txt'     any two programs
   scalemark gate pair --criterion --base old/mine-1f0c --head new/mine-9ab2         benchmarks of criterion
   scalemark gate pair --criterion --bench mine --base-ref main                      the same; builds both
+  scalemark gate pair --base old/scalemark --device cuda:0        CUDA kernels, in time and in cycles
   scalemark gate pair --base-ref main --markdown summary.md --junit gate.xml --github
 
 Thresholds, what is gated and waivers stand in scalemark.toml.
@@ -75,6 +78,9 @@ struct Pair {
     /// The base is this commit of the repository in the current folder: built once, in target/gate
     #[arg(long, value_name = "REF", conflicts_with = "base")]
     base_ref: Option<String>,
+    /// Where kernels run: cpu, or a GPU as cuda:0
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", conflicts_with_all = ["command", "criterion"])]
+    device: DeviceName,
     #[command(flatten)]
     selection: Selection,
     /// What is compared, where it is not for options to say
@@ -139,7 +145,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             let (base, head) = (args.base.as_deref(), args.head.as_deref());
             folders::compare(base.expect("is a folder"), head.expect("is a folder"), &rule)?
         }
-        (false, false) => measure::compare(&args, &rule)?,
+        (false, false) => match gpu::place(args.device)? {
+            Ok(place) => measure::compare(&args, &rule, place.as_ref())?,
+            Err(code) => return Ok(code),
+        },
         _ => bail!(
             "one of --base and --head is a folder and the other is not; compare two binaries, or two runs"
         ),
@@ -173,6 +182,7 @@ pub(super) fn between(
         criterion: false,
         bench: None,
         base_ref: None,
+        device: DeviceName::Cpu,
         selection: Selection::default(),
         jobs: Some(jobs),
         max_pairs: pairs,
@@ -188,7 +198,7 @@ pub(super) fn between(
         sarif: None,
         github: false,
     };
-    measure::compare(&pair, &rule)
+    measure::compare(&pair, &rule, None)
 }
 
 fn empty(rule: &Rule, base: Side, head: Side, paired: bool, findings: Vec<Finding>) -> Report {
