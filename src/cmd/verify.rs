@@ -335,9 +335,13 @@ fn awkward_for_sim() -> Vec<Planned> {
             cases.push(Planned::bare(Case::new(probe, Precision::F32)));
         }
     }
-    for size in [1, 1000] {
+    // Tensor cores keep sums and results in 32 bits.
+    let sums = |inputs| Precision { output: DType::F32, ..inputs };
+    let halves = [Precision::BF16_F32, sums(Precision::F16), sums(Precision::E4M3)];
+    let precisions = [Precision::F32, Precision::TF32, Precision::INT8].into_iter().chain(halves);
+    for (precision, size) in precisions.flat_map(|p| [1, 1000].map(|size| (p, size))) {
         let probe = Problem::Peak(Probe { kind: ProbeKind::Fma, size });
-        cases.push(Planned::bare(Case::new(probe, Precision::F32)));
+        cases.push(Planned::bare(Case::new(probe, precision)));
     }
     merge(cases)
 }
