@@ -82,5 +82,5 @@ pub fn peaks(sides: &[Side]) -> Option<Sheet> {
         SheetRow { labels: key.to_vec(), values, differ: false }
     };
     let rows: Vec<SheetRow> = keys.into_iter().map(row).collect();
-    (!rows.is_empty()).then(|| Sheet { header: &["limit", "dtype", "threads"], rows })
+    (!rows.is_empty()).then_some(Sheet { header: &["limit", "dtype", "threads"], rows })
 }
