@@ -1,9 +1,10 @@
 //! Builds of scalemark, driven through the worker protocol.
 //!
-//! A process is a fresh worker that measures the kernels in a shuffled order, in an environment of another size each time, which moves its
-//! stack. (Operands begin at page boundaries in every build, so there is no offset to shuffle.) All builds launch a kernel
+//! A process is a fresh worker, from a fresh copy of its build, that measures the kernels in a shuffled order, in an environment of another
+//! size each time, which moves its stack. (Operands begin at page boundaries in every build, so there is no offset to shuffle.) All builds launch a kernel
 //! equally often in a sample.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -54,8 +55,10 @@ impl Default for Effort {
 
 /// Workers of three builds.
 pub struct Workers {
-    /// How to start a process of each arm, in the order of [`Arm::ALL`].
+    /// How to start a process of each arm, in the order of [`Arm::ALL`]; the twin's program is the base's.
     pub spawns: [Spawn; 3],
+    /// A folder that every process gets a copy of its program in.
+    pub folder: PathBuf,
     /// What is measured; the judge's subjects are these.
     pub jobs: Vec<Job>,
     /// How much of it a process does.
@@ -75,10 +78,37 @@ pub struct Workers {
 
 impl Workers {
     /// Nothing known yet of `jobs`.
-    pub fn new(spawns: [Spawn; 3], jobs: Vec<Job>, seed: u64) -> Self {
+    pub fn new(spawns: [Spawn; 3], folder: PathBuf, jobs: Vec<Job>, seed: u64) -> Self {
         let (iterations, allocated) = (vec![None; jobs.len()], vec![[None; 3]; jobs.len()]);
         let (effort, granule) = (Effort::default(), 1);
-        Workers { spawns, jobs, effort, seed, granule, on_gpu: false, iterations, allocated }
+        Workers {
+            spawns,
+            folder,
+            jobs,
+            effort,
+            seed,
+            granule,
+            on_gpu: false,
+            iterations,
+            allocated,
+        }
+    }
+
+    /// A copy of a build that no process has run yet, always at the same path.
+    ///
+    /// A program's code lies where its file lies in memory, for all processes of that file alike: one copy of a build ran a decode of
+    /// attention 2 % faster than another in every process, gate after gate. What each process has of its own is noise, and no bias.
+    fn fresh(&self, arm: Arm) -> Result<PathBuf> {
+        let copy = self.folder.join("build");
+        match std::fs::remove_file(&copy) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(Error::io("remove", &copy)(error));
+            }
+            _ => {}
+        }
+        let program = &self.spawns[arm as usize].program;
+        std::fs::copy(program, &copy).map_err(Error::io("copy", program))?;
+        Ok(copy)
     }
 
     /// The subjects that a job is.
@@ -134,7 +164,7 @@ impl Builds for Workers {
                 jobs.push(job);
             }
         }
-        let mut spawn = self.spawns[arm as usize].clone();
+        let mut spawn = Spawn { program: self.fresh(arm)?, ..self.spawns[arm as usize].clone() };
         spawn.env.push(padding(random));
         let mut client = Client::start(&spawn)?;
         let mut ran = Ran::default();

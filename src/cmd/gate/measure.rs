@@ -39,8 +39,6 @@ pub fn compare(args: &Pair, rule: &Rule, gpu: Option<&Place>) -> anyhow::Result<
     let (base, head, mut sides) = programs(args)?;
     let (folder, start) = (args.folder()?, Instant::now());
     let scratch = worker::scratch()?;
-    let twin = scratch.path().join("twin");
-    std::fs::copy(&base, &twin).with_context(|| format!("failed to copy {}", base.display()))?;
     let capabilities = detect_capabilities();
     let spawn = |program: &Path| {
         let environment = baseline::environment(PROVIDER, &capabilities);
@@ -50,7 +48,7 @@ pub fn compare(args: &Pair, rule: &Rule, gpu: Option<&Place>) -> anyhow::Result<
             None => spawn,
         }
     };
-    let mut spawns = [spawn(&base), spawn(&head), spawn(&twin)];
+    let mut spawns = [spawn(&base), spawn(&head), spawn(&base)];
     if let Some(percent) = args.slow_head {
         for (spawn, percent) in spawns.iter_mut().zip([0, percent, 0]) {
             spawn.args.extend(["--extra", &percent.to_string()].map(OsString::from));
@@ -90,7 +88,7 @@ pub fn compare(args: &Pair, rule: &Rule, gpu: Option<&Place>) -> anyhow::Result<
 
     let seed = args.seed();
     let mut judge = Judge::new(rule.clone(), &subjects(&jobs, gpu.is_some()));
-    let mut workers = Workers::new(spawns, jobs.clone(), seed);
+    let mut workers = Workers::new(spawns, scratch.path().to_owned(), jobs.clone(), seed);
     workers.on_gpu = gpu.is_some();
     workers.granule = granule(args.slow_head.unwrap_or(0));
     let under_way = UnderWay::start(args, &folder, start)?;
