@@ -77,7 +77,12 @@ impl Gates<'_> {
                 return Ok(None);
             }
             let gate = decisions.iter().map(|d| d.gate).max().map_or(1, |last| last + 1);
-            let report = under_load(scene.load, || self.one(scene.extra_percent, scratch.path()))?;
+            let report = under_load(scene.load, || self.one(scene.extra_percent, scratch.path()));
+            // Ctrl-C in a terminal ends the gate as well, which then decides nothing.
+            if interrupt::is_asked() {
+                continue;
+            }
+            let report = report?;
             let rows = rows(gate, scene, &report);
             if rows.is_empty() {
                 bail!("a gate decided nothing; run `scalemark gate pair` to see why");
