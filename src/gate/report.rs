@@ -202,10 +202,16 @@ impl Report {
             }
             _ => "no verdict: undecided",
         };
-        let counts: Vec<String> =
+        let mut words: Vec<String> =
             self.counts().iter().map(|(name, count)| format!("{count} {name}")).collect();
-        let unpaired = if self.paired { "" } else { ", unpaired" };
-        format!("gate {verdict} ({}{unpaired})", counts.join(", "))
+        if words.is_empty() {
+            // Counters that are alike are no findings.
+            words.push("nothing changed".to_owned());
+        }
+        if !self.paired {
+            words.push("unpaired".to_owned());
+        }
+        format!("gate {verdict} ({})", words.join(", "))
     }
 
     /// The JSON of the report.
@@ -218,6 +224,14 @@ impl Report {
 pub(super) mod tests {
     use super::*;
     use crate::gate::verdict::Ratio;
+
+    #[test]
+    fn counters_that_are_all_alike_are_said_to_be() {
+        let mut report = report(&[]);
+        report.findings.clear();
+        report.paired = false;
+        assert_eq!(report.headline(), "gate passed (nothing changed, unpaired)");
+    }
 
     /// A report with one finding of every verdict that `verdicts` asks for.
     pub fn report(verdicts: &[Verdict]) -> Report {
