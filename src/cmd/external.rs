@@ -153,13 +153,13 @@ mod tests {
     #[test]
     fn files_have_programs_without_folders() {
         let secrets = Secrets { user: Some("alice".into()), ..Secrets::default() };
-        let workers = ["/opt/py/bin/python3 /home/alice/mine.py --of alice", "./own --fast"];
-        let shown = asked(&workers, Some("/home/alice/env/bin/python3")).redacted(&secrets);
+        let workers = ["/a/bin/python3 /b/alice/mine.py --of alice", "./own --fast"];
+        let shown = asked(&workers, Some("/b/alice/env/bin/python3")).redacted(&secrets);
         assert_eq!(shown.worker, ["python3 mine.py --of USER", "./own --fast"]);
         assert_eq!(shown.python, Some("python3".into()));
         let text = serde_json::to_string(&shown).unwrap();
         assert!(!text.contains("alice") && text.contains(r#""redacted":true"#), "{text}");
-        let quoted = asked(&["python3 '/home/alice/my files/w.py'"], None).redacted(&secrets);
+        let quoted = asked(&["python3 '/b/alice/my files/w.py'"], None).redacted(&secrets);
         assert_eq!(quoted.worker, ["python3 'w.py'"]);
         assert!(!asked(&["./own --fast"], None).redacted(&secrets).redacted);
     }

@@ -19,7 +19,7 @@ const SCRIPT: &str = include_str!("page.js");
 
 /// What a script that shows records begins with: the filters and the table that it fills.
 const BROWSER: &str = "<section id=\"browser\" hidden><h2>All records</h2>\n<form id=\"filters\" role=\"search\">\
-<label>Search<input id=\"search\" type=\"search\" placeholder=\"simd 4096 nt\"></label>\
+<label>Search, as simd 4096 nt<input id=\"search\" type=\"search\"></label>\
 <label>Op<select id=\"op\"><option value=\"\">all</option></select></label>\
 <label>Model<select id=\"model\"><option value=\"\">all</option></select></label>\
 <label>Dtype<select id=\"dtype\"><option value=\"\">all</option></select></label>\
