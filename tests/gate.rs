@@ -150,6 +150,43 @@ fn a_small_proof_leaves_its_tables_and_chart() {
     }
 }
 
+/// A small product on one thread.
+const SMALL: [&str; 6] = ["-m", "24", "--kernel", "matmul/simd", "--threads", "1"];
+
+#[test]
+fn a_head_that_does_every_launch_twice_is_slower() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, binary) = (folder.path().join("out"), cargo_bin("scalemark"));
+    let (out, binary) = (out.to_string_lossy(), binary.to_string_lossy());
+    let builds = ["--base", &binary, "--head", &binary, "--slow-head", "100", "--out", &out];
+    let done = gate(&[&builds[..], &SMALL[..], &["--json", "-"]].concat());
+    assert_eq!(done.status.code(), Some(1), "{}", text(&done.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    let finding = &report["findings"][0];
+    assert_eq!(finding["verdict"], "slower", "{report}");
+    let estimate = finding["evidence"]["estimate"].as_f64().unwrap();
+    assert!((1.5..3.0).contains(&estimate), "{finding}");
+}
+
+#[test]
+fn a_proof_on_the_machine_gates_alone_and_beside_others_and_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let prove = |decisions: &str| {
+        let mut command = Command::cargo_bin("scalemark").unwrap();
+        command.args(["prove", "machine", "--load", "0,1", "--decisions", decisions, "--out"]);
+        command.arg(folder.path()).arg("--").args(SMALL).args(["--max-pairs", "8"]);
+        let done = command.output().unwrap();
+        assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+        let mut rows = csv::Reader::from_path(folder.path().join("machine.csv")).unwrap();
+        let loads = rows.records().map(|row| row.unwrap()[1].to_owned());
+        loads.collect::<Vec<String>>()
+    };
+    assert_eq!(prove("2"), ["0", "1", "1"], "two gates at once are each other's load");
+    assert_eq!(prove("4"), ["0", "1", "1", "0"]);
+    let page = std::fs::read_to_string(folder.path().join("machine.md")).unwrap();
+    assert!(page.contains("| 0 | 2 | 2 | ") && page.contains("| 1 | 2 | 2 | "), "{page}");
+}
+
 #[cfg(unix)]
 #[test]
 fn commands_of_any_program_are_compared_by_cpu_time_and_memory() {

@@ -207,8 +207,10 @@ def resident_peak():
 
 
 class Worker:
-    def __init__(self, kernels, set_threads, free):
-        self.kernels, self.set_threads, self.free, self.held, self.core = kernels, set_threads, free, {}, Core()
+    def __init__(self, kernels, set_threads, free, device):
+        self.kernels, self.set_threads, self.free, self.held = kernels, set_threads, free, {}
+        # A GPU's own clock does not see what the host waits for.
+        self.core = Core() if device == "cpu" else None
 
     def answer(self, request):
         try:
@@ -257,17 +259,21 @@ class Worker:
                 held.reset_at = held.slot
             held.warm_up()
             for _ in range(count):
-                share = self.core.wait()
-                cpu, waited = time.process_time_ns(), run_queue_ns()
-                wall = held.run(launches)
-                cpu, after = time.process_time_ns() - cpu, run_queue_ns()
-                sample = {"wall_ns": max(int(wall), 1), "cpu_ns": cpu, "iterations": launches}
-                if waited is not None and after is not None:
-                    sample["run_queue_ns"] = max(after - waited, 0)
-                if share is not None:
-                    sample["core_share"] = min(share, self.core.share())
-                samples.append(sample)
+                samples.append(self.on_cpu(held, launches) if self.core else wall(held, launches))
         return {"is": "samples", "samples": samples}
+
+    def on_cpu(self, held, launches):
+        """A sample with what its threads waited for and had of their core."""
+        share = self.core.wait()
+        cpu, waited = time.process_time_ns(), run_queue_ns()
+        sample = wall(held, launches)
+        cpu, after = time.process_time_ns() - cpu, run_queue_ns()
+        sample["cpu_ns"] = cpu
+        if waited is not None and after is not None:
+            sample["run_queue_ns"] = max(after - waited, 0)
+        if share is not None:
+            sample["core_share"] = min(share, self.core.share())
+        return sample
 
     def release(self, request):
         peak = resident_peak()
@@ -275,6 +281,10 @@ class Worker:
         gc.collect()
         self.free()
         return {"is": "released", "peak_resident": peak}
+
+
+def wall(held, launches):
+    return {"wall_ns": max(int(held.run(launches)), 1), "iterations": launches}
 
 
 def asked_device():
@@ -315,7 +325,7 @@ def serve(provider, kernels, libraries, set_threads=lambda threads: None, device
 
     say({"is": "hello", "protocol": VERSION, "program": f"{provider}_worker.py", "version": platform.python_version(),
          "provider": provider, "kernels": sorted(kernels), "device": device, "libraries": libraries})
-    worker = Worker(kernels, set_threads, free)
+    worker = Worker(kernels, set_threads, free, device)
     for line in sys.stdin:
         request = json.loads(line)
         if request["do"] == "exit":

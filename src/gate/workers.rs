@@ -5,7 +5,7 @@
 //! equally often in a sample.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::rounds::{Arm, Broken, Builds, Ran, Sample, gpu_levels, level};
@@ -24,6 +24,25 @@ const PREPARE_LIMIT: Duration = Duration::from_secs(180);
 /// An environment variable of a random length, below a page.
 pub fn padding(random: &mut Random) -> (String, String) {
     (PADDING.to_owned(), "x".repeat(random.below(4096)))
+}
+
+/// A copy of a build that no process has run yet, in `folder` and always at the same path.
+///
+/// A program's code lies where its file lies in memory, for all processes of that file alike: one copy of a build ran a decode of
+/// attention 2 % faster than another in every process, gate after gate. What each process has of its own is noise, and no bias.
+///
+/// # Errors
+/// When the file cannot be copied.
+pub fn fresh(program: &Path, folder: &Path) -> Result<PathBuf> {
+    let copy = folder.join("build");
+    match std::fs::remove_file(&copy) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(Error::io("remove", &copy)(error));
+        }
+        _ => {}
+    }
+    std::fs::copy(program, &copy).map_err(Error::io("copy", program))?;
+    Ok(copy)
 }
 
 /// A kernel on a case, as both sides are asked for it.
@@ -94,23 +113,6 @@ impl Workers {
         }
     }
 
-    /// A copy of a build that no process has run yet, always at the same path.
-    ///
-    /// A program's code lies where its file lies in memory, for all processes of that file alike: one copy of a build ran a decode of
-    /// attention 2 % faster than another in every process, gate after gate. What each process has of its own is noise, and no bias.
-    fn fresh(&self, arm: Arm) -> Result<PathBuf> {
-        let copy = self.folder.join("build");
-        match std::fs::remove_file(&copy) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(Error::io("remove", &copy)(error));
-            }
-            _ => {}
-        }
-        let program = &self.spawns[arm as usize].program;
-        std::fs::copy(program, &copy).map_err(Error::io("copy", program))?;
-        Ok(copy)
-    }
-
     /// The subjects that a job is.
     fn subjects_of(&self, job: usize) -> impl Iterator<Item = usize> + use<> {
         [Some(job), self.on_gpu.then_some(job + self.jobs.len())].into_iter().flatten()
@@ -164,7 +166,8 @@ impl Builds for Workers {
                 jobs.push(job);
             }
         }
-        let mut spawn = Spawn { program: self.fresh(arm)?, ..self.spawns[arm as usize].clone() };
+        let spawn = &self.spawns[arm as usize];
+        let mut spawn = Spawn { program: fresh(&spawn.program, &self.folder)?, ..spawn.clone() };
         spawn.env.push(padding(random));
         let mut client = Client::start(&spawn)?;
         let mut ran = Ran::default();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::INSTALL;
 use crate::error::{Error, Result};
-use crate::kernels::baseline::find::{loader_folders, python_prefixes, toolkit_folders};
+use crate::kernels::baseline::find::{loader_folders, python_folders, toolkit_folders};
 
 /// Folders below site-packages: toolkit 13's layout, then toolkit 12's.
 const WHEELS: [&str; 2] = ["nvidia/cu13/lib", "nvidia/cuda_nvrtc/lib"];
@@ -23,7 +23,7 @@ pub fn find(asked: Option<&Path>) -> Result<(PathBuf, &'static str)> {
             },
         );
     }
-    let wheels = python_prefixes().iter().flat_map(|site| WHEELS.map(|wheel| site.join(wheel)));
+    let wheels = python_folders().flat_map(|site| WHEELS.map(|wheel| site.join(wheel)));
     let places = toolkit_folders()
         .map(|folder| (folder, "CUDA_HOME"))
         .chain(loader_folders().iter().map(|folder| (folder.clone(), "the loader's path")))

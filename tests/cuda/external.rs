@@ -35,9 +35,11 @@ fn a_worker_that_is_on_the_gpu_is_measured_beside_our_kernels() {
         let sets = (512usize << 10).div_ceil(3 * 4 * 12 * 12);
         let driven =
             if cold { format!("in {sets} sets of buffers") } else { "in 1 sets of buffers".into() };
-        // Behind what else there may be to say of samples on a busy machine.
-        let detail = record.outcome.detail();
-        assert!(detail.ends_with(&driven), "{detail}");
+        assert_eq!(
+            record.outcome.detail(),
+            driven,
+            "a GPU's samples do not wait for the host's CPUs"
+        );
     }
     let libraries = &found.machine["software"]["libraries"];
     assert_eq!(libraries["pretended"], "gpu pretended", "{libraries}");

@@ -88,6 +88,10 @@ pub mod conformance;
 mod count;
 #[doc = include_str!("../COVERAGE.md")]
 pub mod coverage {}
+/// The example of the README, so that it compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 mod error;
 mod exec;
 mod family;

@@ -3,12 +3,13 @@
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::cmd::{interrupt, note};
+use crate::device::pool::affinity;
 use crate::gate::report::TIME;
 use crate::gate::{Finding, Report};
 
@@ -34,7 +35,7 @@ pub struct Decision {
 pub struct Scene {
     /// As in [`Decision`].
     pub extra_percent: Option<u32>,
-    /// Busy threads beside the gate.
+    /// Busy threads beside the gate: so many other gates.
     pub load: usize,
 }
 
@@ -76,21 +77,25 @@ impl Gates<'_> {
                 note("interrupted; the same command goes on");
                 return Ok(None);
             }
-            let gate = decisions.iter().map(|d| d.gate).max().map_or(1, |last| last + 1);
-            let report = under_load(scene.load, || self.one(scene.extra_percent, scratch.path()));
-            // Ctrl-C in a terminal ends the gate as well, which then decides nothing.
+            let reports = together(scene.load, |i| {
+                self.one(scene.extra_percent, &scratch.path().join(i.to_string()))
+            });
+            // Ctrl-C in a terminal ends the gates as well, which then decide nothing.
             if interrupt::is_asked() {
                 continue;
             }
-            let report = report?;
-            let rows = rows(gate, scene, &report);
-            if rows.is_empty() {
-                bail!("a gate decided nothing; run `scalemark gate pair` to see why");
+            for report in reports {
+                let report = report?;
+                let gate = decisions.iter().map(|d| d.gate).max().map_or(1, |last| last + 1);
+                let rows = rows(gate, scene, &report);
+                if rows.is_empty() {
+                    bail!("a gate decided nothing; run `scalemark gate pair` to see why");
+                }
+                append(path, &rows)?;
+                decisions.extend(rows);
+                let extra = extra_percent_of(scene);
+                note(&format!("gate {gate}, load {}{extra}: {}", scene.load, report.headline()));
             }
-            append(path, &rows)?;
-            decisions.extend(rows);
-            let extra = extra_percent_of(scene);
-            note(&format!("gate {gate}, load {}{extra}: {}", scene.load, report.headline()));
         }
     }
 
@@ -98,7 +103,7 @@ impl Gates<'_> {
         let this = std::env::current_exe().context("failed to find the path of this program")?;
         let mut command = Command::new(this);
         command.args(["gate", "pair", "--json", "-", "--base"]).arg(self.base);
-        command.arg("--head").arg(self.head).arg("--out").arg(scratch.join("gate"));
+        command.arg("--head").arg(self.head).arg("--out").arg(scratch);
         if let Some(percent) = extra_percent {
             command.args(["--slow-head", &percent.to_string()]);
         }
@@ -142,21 +147,27 @@ fn rows(gate: usize, scene: Scene, report: &Report) -> Vec<Decision> {
     times.map(row).collect()
 }
 
-/// Does `work` while `threads` threads keep the machine busy.
-fn under_load<T>(threads: usize, work: impl FnOnce() -> T) -> T {
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                let mut x = 1u64;
-                while !stop.load(Ordering::Relaxed) {
-                    x = std::hint::black_box(x.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (x >> 7));
-                }
-            });
+/// Does `work` `load + 1` times at once, each on one CPU, in turns. Each has `load` busy threads beside it all the time: the
+/// others, and what keeps their CPUs busy from when they are done until all are. Alone, it has all CPUs.
+fn together<T: Send>(load: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let (cpus, left) = (affinity::allowed(), AtomicUsize::new(load + 1));
+    let one = |i: usize| {
+        if load > 0 && !cpus.is_empty() {
+            // What this thread starts stays on its CPU.
+            affinity::pin(cpus[i % cpus.len()]);
         }
-        let done = work();
-        stop.store(true, Ordering::Relaxed);
+        let done = work(i);
+        left.fetch_sub(1, Ordering::Relaxed);
+        let mut x = 1u64;
+        while left.load(Ordering::Relaxed) > 0 {
+            x = std::hint::black_box(x.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (x >> 7));
+        }
         done
+    };
+    std::thread::scope(|scope| {
+        let one = &one;
+        let all: Vec<_> = (0..=load).map(|i| scope.spawn(move || one(i))).collect();
+        all.into_iter().map(|each| each.join().expect("no gate panics")).collect()
     })
 }
 
@@ -211,6 +222,19 @@ pub mod tests {
             spread: None,
             gate_seconds: 20.0,
         }
+    }
+
+    #[test]
+    fn under_a_load_so_many_more_work_at_once() {
+        let (inside, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let all_are_in = std::sync::Barrier::new(3);
+        let seen = together(2, |i| {
+            most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            all_are_in.wait();
+            i
+        });
+        assert_eq!((seen, most.into_inner()), (vec![0, 1, 2], 3));
+        assert_eq!(together(0, |i| i), [0]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub struct Machine {
     /// Decisions on kernels in all; those that the file has already count
     #[arg(long, default_value_t = 3000)]
     decisions: usize,
-    /// Busy threads beside the gate; decisions are spread evenly over these loads
+    /// Other gates at the same time, each on one CPU; decisions are spread evenly over these loads
     #[arg(long, value_delimiter = ',', default_values_t = [0, 1, 2, 4])]
     load: Vec<usize>,
     /// Another build of the same source, e.g. linked in another order [default: a copy of this build]
@@ -79,7 +79,8 @@ pub fn run(args: &Machine) -> anyhow::Result<ExitCode> {
 fn summary(decisions: &[Decision], what: &str, file: &str) -> String {
     let mut text = format!(
         "# The gate on a machine, {what}\n\nMade by `scalemark prove machine`; every decision stands in \
-         [{file}]({file}). Nothing changed, so `slower` is a false alarm; its interval is of gates (Clopper–Pearson, 95 %).\n\n\
+         [{file}]({file}). Nothing changed, so `slower` is a false alarm; its interval is of gates (Clopper–Pearson, 95 %). \
+         A load of n are n other gates at the same time, each on one CPU.\n\n\
          | load | gates | decisions | same | undecided | unfit | faster | slower | gates with an alarm | seconds a gate |\n\
          |---|---|---|---|---|---|---|---|---|---|\n",
     );

@@ -27,7 +27,7 @@ pub struct Slowdown {
     /// Decisions on kernels for each slowdown and load; those that the file has already count
     #[arg(long, default_value_t = 300)]
     decisions: usize,
-    /// Busy threads beside the gate
+    /// Other gates at the same time, each on one CPU
     #[arg(long, value_delimiter = ',', default_values_t = [0])]
     load: Vec<usize>,
     /// Cases [default: ten small ones, results/cases/slowdown.csv]

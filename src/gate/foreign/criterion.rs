@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::Runner;
 use crate::error::{Error, Result};
 use crate::gate::rounds::{Arm, Broken, Builds, Ran, Sample, level};
-use crate::gate::workers::padding;
+use crate::gate::workers::{fresh, padding};
 use crate::stats::random::Random;
 use crate::worker::protocol::Timed;
 
@@ -36,6 +36,7 @@ pub struct Benchmarks {
     ids: Vec<String>,
     runner: Runner,
     results: PathBuf,
+    scratch: PathBuf,
 }
 
 /// What `benchmark.json` says that we need.
@@ -59,6 +60,7 @@ impl Benchmarks {
             ids,
             runner: Runner::new(scratch),
             results: scratch.join("criterion"),
+            scratch: scratch.to_owned(),
         }
     }
 
@@ -154,7 +156,7 @@ impl Builds for Benchmarks {
         let _ = std::fs::remove_dir_all(&self.results);
         std::fs::create_dir_all(&self.results).map_err(Error::io("create", &self.results))?;
         let (name, value) = padding(random);
-        let mut command = Command::new(&self.programs[arm as usize]);
+        let mut command = Command::new(fresh(&self.programs[arm as usize], &self.scratch)?);
         command.arg("--bench").args(OPTIONS);
         command.arg(filter(subjects.iter().map(|&subject| self.ids[subject].as_str())));
         command.env("CRITERION_HOME", &self.results).env(name, value);

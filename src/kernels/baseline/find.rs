@@ -1,7 +1,7 @@
 //! Where a BLAS library is on this machine, without loading it.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 /// A library that may be on the machine.
@@ -13,7 +13,7 @@ pub struct Library {
     pub variable: &'static str,
     /// File names, the preferred first.
     pub files: &'static [&'static str],
-    /// Folders below a Python prefix's `site-packages` (or beside it) where wheels put it.
+    /// Folders below those of Python's packages where wheels put it.
     pub wheels: &'static [&'static str],
     /// How to get it.
     pub hint: &'static str,
@@ -25,9 +25,8 @@ pub fn find(library: &Library) -> Option<PathBuf> {
         return Some(PathBuf::from(path));
     }
     let folders = loader_folders().iter().cloned().chain(
-        python_prefixes()
-            .iter()
-            .flat_map(|prefix| library.wheels.iter().map(move |wheel| prefix.join(wheel))),
+        python_folders()
+            .flat_map(|folder| library.wheels.iter().map(move |wheel| folder.join(wheel))),
     );
     folders
         .flat_map(|folder| library.files.iter().map(move |file| folder.join(file)))
@@ -60,30 +59,34 @@ pub fn toolkit_folders() -> impl Iterator<Item = PathBuf> {
     homes.flat_map(|home| ["lib64", "lib"].map(|lib| PathBuf::from(&home).join(lib)))
 }
 
-/// `lib` and `lib/python3.x/site-packages` of the active Python environment: a virtual environment, conda, or the first
-/// `python3` on the path.
-pub fn python_prefixes() -> &'static [PathBuf] {
-    static PREFIXES: OnceLock<Vec<PathBuf>> = OnceLock::new();
-    PREFIXES.get_or_init(|| {
-        let variables = ["VIRTUAL_ENV", "CONDA_PREFIX"]
-            .into_iter()
-            .filter_map(std::env::var_os)
-            .map(PathBuf::from);
-        let on_path = std::env::var_os("PATH").and_then(|path| {
-            let mut bins = std::env::split_paths(&path);
-            let python = bins.find_map(|bin| bin.join("python3").canonicalize().ok())?;
-            let bin = python.parent()?;
-            // A version manager's stand-in lies in no environment: only running it tells which one it stands for.
-            if bin.file_name()? == "bin" { Some(bin.parent()?.to_owned()) } else { asked(&python) }
-        });
-        variables.chain(on_path).flat_map(|prefix| site_packages(&prefix)).collect()
-    })
+/// Where the active Python looks for packages, and the `lib` of its environment: as `VIRTUAL_ENV` and `CONDA_PREFIX` say, then
+/// as `SCALEMARK_PYTHON`, or the first `python3` on the path, says itself.
+pub fn python_folders() -> impl Iterator<Item = &'static PathBuf> {
+    static FOLDERS: OnceLock<Vec<PathBuf>> = OnceLock::new();
+    // Python takes some 20 ms to start: it is asked by who gets here only.
+    let folders = || {
+        FOLDERS.get_or_init(|| {
+            let named = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(std::env::var_os);
+            let named = named.flat_map(|prefix| site_packages(Path::new(&prefix)));
+            let python = std::env::var_os("SCALEMARK_PYTHON").filter(|python| !python.is_empty());
+            let python = python.unwrap_or_else(|| "python3".into());
+            named.chain(asked(Path::new(&python))).collect()
+        })
+    };
+    std::iter::once_with(folders).flatten()
 }
 
-/// The prefix of a Python's environment, from its own mouth.
-fn asked(python: &Path) -> Option<PathBuf> {
-    let out = Command::new(python).args(["-c", "import sys; print(sys.prefix)"]).output().ok()?;
-    out.status.success().then(|| PathBuf::from(String::from_utf8_lossy(&out.stdout).trim()))
+/// What a Python says of itself: only it knows of environments, version managers' stand-ins, `PYTHONPATH` and a user's own packages.
+fn asked(python: &Path) -> Vec<PathBuf> {
+    const SAY: &str = "import sys; print(sys.prefix + '/lib', *sys.path, sep='\\n')";
+    let mut command = Command::new(python);
+    match command.args(["-c", SAY]).stdin(Stdio::null()).output() {
+        Ok(out) if out.status.success() => {
+            let text = String::from_utf8_lossy(&out.stdout);
+            text.lines().map(PathBuf::from).filter(|path| path.is_absolute()).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn site_packages(prefix: &Path) -> Vec<PathBuf> {
@@ -111,7 +114,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_stand_in_for_python_is_asked_where_its_environment_is() {
+    fn a_python_is_asked_where_its_packages_are() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let python = folder.path().join("python3");
@@ -119,9 +122,9 @@ mod tests {
             std::fs::write(&python, script).unwrap();
             std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).unwrap();
         };
-        write("#!/bin/sh\necho /opt/some/env\n");
-        assert_eq!(asked(&python), Some(PathBuf::from("/opt/some/env")));
+        write("#!/bin/sh\nprintf '/an/env/lib\\n\\nbeside\\n/an/env/site\\n'\n");
+        assert_eq!(asked(&python), ["/an/env/lib", "/an/env/site"].map(PathBuf::from));
         write("#!/bin/sh\nexit 1\n");
-        assert_eq!(asked(&python), None);
+        assert!(asked(&python).is_empty() && asked(Path::new("/nowhere/python3")).is_empty());
     }
 }

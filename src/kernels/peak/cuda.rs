@@ -132,32 +132,52 @@ fn multiplies(case: &Case, formats: &[DType]) -> Option<Cow<'static, str>> {
 }
 
 fn mma(case: &Case, _: Architecture) -> Plan {
-    /// Warps of a block, each with the accumulators of the probe.
     const WARPS: u64 = 8;
-    let (probe, inputs) = (probe_of(case), case.precision.inputs);
-    // An instruction multiplies eight values of each factor: see the kernel.
-    let a_step = 2 * 8 * CHAINS as u64 * Probe::dot(inputs) as u64;
-    let steps_in_all = (probe.size as u64 * 1000).div_ceil(a_step);
-    let blocks = (steps_in_all / 64 / WARPS).clamp(1, MOST_BLOCKS);
-    let sets = blocks * WARPS;
-    let pairs = (steps_in_all.div_ceil(sets) | 1) / 2;
-    let format = match inputs {
+    let format = match case.precision.inputs {
         DType::Bf16 => 0,
         DType::F16 => 1,
         DType::Tf32 => 2,
         DType::I8 => 3,
         _ => 4,
     };
+    // An instruction multiplies eight values of each factor: see the kernel.
+    let how = Multiply { entries: ["peak_mma", "peak_mma_mean"], sets: WARPS, values: 8 };
+    let defines = vec![format!("-DFORMAT={format}")];
+    Plan { defines, ..multiply_adds(case, &how, 32 * WARPS as u32) }
+}
+
+fn fma(case: &Case, _: Architecture) -> Plan {
+    let how = Multiply { entries: ["peak_fma", "peak_fma_mean"], sets: SETS, values: 1 };
+    multiply_adds(case, &how, CHAINS as u32)
+}
+
+/// How a probe of multiply-adds does them.
+struct Multiply {
+    /// What steps the accumulators, and what takes their mean.
+    entries: [&'static str; 2],
+    /// Sets of accumulators that a block has.
+    sets: u64,
+    /// Values of each factor in an instruction, for one of the probe.
+    values: u64,
+}
+
+fn multiply_adds(case: &Case, how: &Multiply, threads: u32) -> Plan {
+    let (probe, inputs) = (probe_of(case), case.precision.inputs);
+    // At least some 64 steps each, at most what fills an H100.
+    let a_step = 2 * CHAINS as u64 * Probe::dot(inputs) as u64 * how.values;
+    let steps_in_all = (probe.size as u64 * 1000).div_ceil(a_step);
+    let blocks = (steps_in_all / 64 / how.sets).clamp(1, MOST_BLOCKS);
+    let sets = blocks * how.sets;
+    let pairs = probe.rounds(inputs, (sets * how.values) as usize) / 2;
     let [x, a, b] = [0, 1, 2].map(Buffer::Read);
     let [result, work] = [Buffer::Written(0), Buffer::Workspace(0)];
     let (pairs, count) = (vec![Scalar::U32(pairs as u32)], vec![Scalar::U32(sets as u32)]);
-    let threads = 32 * WARPS as u32;
+    let [step, end] = how.entries;
     Plan {
-        defines: vec![format!("-DFORMAT={format}")],
         workspace: unwritten("sets", sets * CHAINS as u64 * 4),
         steps: vec![
-            Step::flat("peak_mma", blocks as u32, threads, vec![x, a, b, work], pairs),
-            mean("peak_mma_mean", vec![result, work], count),
+            Step::flat(step, blocks as u32, threads, vec![x, a, b, work], pairs),
+            mean(end, vec![result, work], count),
         ],
         ..Plan::default()
     }
@@ -205,28 +225,6 @@ fn mean(entry: &'static str, buffers: Vec<Buffer>, count: Vec<Scalar>) -> Step {
     const LANES: u32 = 128;
     let blocks = CHAINS as u32 / CHAINS_A_BLOCK;
     Step::flat(entry, blocks, CHAINS_A_BLOCK * LANES, buffers, count)
-}
-
-fn fma(case: &Case, _: Architecture) -> Plan {
-    let probe = probe_of(case);
-    // At least some 64 steps each, at most what fills an H100.
-    let steps_in_all = (probe.size as u64 * 1000).div_ceil(2 * CHAINS as u64);
-    let blocks = (steps_in_all / 64 / SETS).clamp(1, MOST_BLOCKS);
-    let sets = blocks * SETS;
-    let pairs = probe.rounds(DType::F32, sets as usize) / 2;
-    let [x, a, b] = [0, 1, 2].map(Buffer::Read);
-    let [result, work] = [Buffer::Written(0), Buffer::Workspace(0)];
-    let threads = CHAINS as u32;
-    let pairs = vec![Scalar::U32(pairs as u32)];
-    let count = vec![Scalar::U32(sets as u32)];
-    Plan {
-        workspace: unwritten("sets", sets * CHAINS as u64 * 4),
-        steps: vec![
-            Step::flat("peak_fma", blocks as u32, threads, vec![x, a, b, work], pairs),
-            mean("peak_fma_mean", vec![result, work], count),
-        ],
-        ..Plan::default()
-    }
 }
 
 #[cfg(test)]
