@@ -118,3 +118,38 @@ fn every_cuda_kernel_stands_in_the_readme_with_its_status() {
         assert!(known || row.contains("verified on"), "{row}");
     }
 }
+
+#[test]
+fn a_profile_shows_what_each_line_of_a_row_or_of_anybodys_kernel_comes_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("tiled.html").to_string_lossy().into_owned();
+    let out = scalemark(&["profile", "matmul/tiled", "-m", "64", "--html", &page]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    let printed = text(&out.stdout);
+    // C is written once: 64 · 64 · 4 bytes in sectors of 32.
+    let store = printed.lines().find(|line| line.contains("= narrow<OUT>(sum);")).unwrap();
+    assert!(store.split_whitespace().any(|cell| cell == "512"), "{store}");
+    let html = std::fs::read_to_string(page).unwrap();
+    assert!(html.contains("= narrow&lt;OUT&gt;(sum);"), "{html}");
+
+    let own = reverse(folder.path(), "__syncthreads();");
+    let printed = text(&sim(&own, &["--lines"]).stdout);
+    let load = printed.lines().find(|line| line.contains("tile[threadIdx.x] = in")).unwrap();
+    assert!(load.split_whitespace().any(|cell| cell == "32"), "a load of 1024 bytes: {load}");
+}
+
+#[test]
+fn a_profile_of_no_single_kernel_and_case_exits_2_with_the_way_out() {
+    for (args, said) in [
+        (&["matmul/simd", "-m", "64"][..], "unknown kernel"),
+        (&["matmul/*", "-m", "64"], "name one"),
+        (&["matmul/tiled", "-m", "64,128"], "choose one"),
+        (&["matmul/mma", "-m", "64", "--dtype", "f32"], "takes none of these cases"),
+        (&["matmul/tiled", "-m", "64", "--device", "cpu"], "use sim:sm_90a"),
+        (&["matmul/tiled", "-m", "8192"], "to simulate"),
+    ] {
+        let out = scalemark(&[&["profile"], args].concat());
+        assert_eq!(out.status.code(), Some(2), "{args:?}: {}", text(&out.stdout));
+        assert!(text(&out.stderr).contains(said), "{args:?}: {}", text(&out.stderr));
+    }
+}

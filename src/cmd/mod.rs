@@ -13,6 +13,7 @@ pub mod list;
 pub mod machine;
 pub mod models;
 pub mod peaks;
+pub mod profile;
 pub mod progress;
 pub mod prove;
 pub mod report;
@@ -64,6 +65,8 @@ enum Command {
     List(Box<list::Args>),
     /// Run anybody's CUDA or PTX kernel on the simulator, with every check on
     Sim(Box<sim::Args>),
+    /// Show what each line of a CUDA kernel comes to, on the simulator
+    Profile(Box<profile::Args>),
     /// Compare the simulator with a GPU, instruction by instruction
     Conform(conform::Args),
     /// Show what CUDA kernels take of a multiprocessor, from their compilation
@@ -98,6 +101,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Command::Verify(args) => verify::run(*args),
         Command::List(args) => list::run(*args),
         Command::Sim(args) => sim::run(*args),
+        Command::Profile(args) => profile::run(*args),
         Command::Conform(args) => conform::run(args),
         Command::Kernels(args) => kernels::run(args),
         Command::Models(args) => models::run(args),

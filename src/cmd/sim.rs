@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use anyhow::{Context, bail};
-use ptxsim::{Argument, Finding, Launch, Memory, Module, Pointer, Report};
+use ptxsim::{Argument, Finding, Launch, Memory, Module, Options, Pointer, Report};
 use serde::Serialize;
 
 use super::simulate::schedule;
@@ -14,11 +14,13 @@ use crate::device::sim;
 use crate::kernels::cuda::{Architecture, HEADERS};
 use crate::nvrtc::{Compiler, Source};
 use crate::ops::{DType, Role, Tensor, TensorSpec, random};
+use crate::report::listing::{self, Listing};
 
 /// Options of `sim`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   scalemark sim saxpy.cu --entry saxpy --grid 4 --block 256 --arg f32:2.0 --arg in:f32:1000 --arg inout:f32:1000 --arg u32:1000
+  scalemark sim saxpy.cu --entry saxpy --grid 4 --block 256 … --lines --html saxpy.html     what each line comes to
   scalemark sim kernel.ptx --entry f --grid 2,2 --block 32,8 --arg out:bf16:4096 --seeds 20
 
 An argument is a number (u32:5, i32:-1, u64:9, f32:1.5, f64:2) or memory: in:TYPE:LENGTH is random and read-only, inout:… is random
@@ -57,6 +59,12 @@ pub struct Args {
     /// The library NVRTC, or the folder that it is in [default: searched for]
     #[arg(long, value_name = "PATH")]
     nvrtc: Option<PathBuf>,
+    /// Show what each line came to, in the first schedule
+    #[arg(long, conflicts_with = "json")]
+    lines: bool,
+    /// With --lines: write it as a page too
+    #[arg(long, value_name = "FILE", requires = "lines")]
+    html: Option<PathBuf>,
     /// Print one JSON object: findings, what the kernel printed, counters and, of a .cu, what the compiler says that it takes
     #[arg(long)]
     json: bool,
@@ -121,10 +129,10 @@ impl FromStr for Given {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let text = std::fs::read_to_string(&args.file)
         .with_context(|| format!("failed to read {}", args.file.display()))?;
+    let name = args.file.to_string_lossy();
     let (ptx, resources) = if args.file.extension().is_some_and(|e| e == "ptx") {
-        (text, None)
+        (text.clone(), None)
     } else {
-        let name = args.file.to_string_lossy();
         let source = Source { name: &name, text: &text, headers: HEADERS };
         let compiler = Compiler::find(args.nvrtc.as_deref())?;
         let built = compiler.compile(&source, &args.arch.to_string(), &args.options)?;
@@ -145,11 +153,12 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         sim::taken(&one, block, args.arch).collect()
     });
     let mut seen = Seen { resources, ..Seen::default() };
-    let mut shown_results = String::new();
+    let (mut shown_results, mut instructions) = (String::new(), Vec::new());
     for seed in 0..args.seeds {
         let mut memory = Memory::new();
         let (launch, shown) = launch(&args, &mut memory)?;
-        let report = match ptxsim::run(&module, &launch, &mut memory, &schedule(seed)) {
+        let options = Options { lines: args.lines && seed == 0, ..schedule(seed) };
+        let report = match ptxsim::run(&module, &launch, &mut memory, &options) {
             Ok(report) => report,
             Err(ptxsim::Error::Finding(finding)) => {
                 Report { findings: vec![*finding], ..Report::default() }
@@ -158,12 +167,20 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         };
         seen.findings.extend(report.findings.iter().map(|finding| Found::new(seed, finding)));
         if seed == 0 {
+            instructions = report.instructions;
             seen.output = report.output;
             seen.counters = sim::named(&report.counters).into_iter().collect();
             for (number, pointer, spec) in &shown {
                 shown_results += &results(*number, *pointer, spec, &memory)?;
             }
         }
+    }
+    if args.lines {
+        let sources: Vec<listing::Source> =
+            HEADERS.iter().copied().chain([(&*name, text.as_str())]).collect();
+        let title = format!("{} of {name}", args.entry);
+        let listing = Listing::new(&title, &instructions, &sources, ("PTX", &ptx));
+        super::profile::show(&listing, listing::Shown::Executed, args.html.as_deref())?;
     }
     let out = if args.json {
         serde_json::to_string_pretty(&seen)? + "\n"

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use ptxsim::conformance::Map;
 use ptxsim::occupancy::{Footprint, occupancy};
 use ptxsim::tensor::map::{ElementType, Tiled};
-use ptxsim::{Argument, Finding, Launch, Memory, Module, Options, Pointer, tensor};
+use ptxsim::{Argument, Counted, Finding, Launch, Memory, Module, Options, Pointer, tensor};
 
 use super::Capabilities;
 use super::cpu::detect_capabilities;
@@ -65,6 +65,37 @@ impl SimDevice {
         case: &Case,
         inputs: &Inputs,
     ) -> Result<Box<dyn Prepared + 'd>> {
+        Ok(Box::new(self.ready(row, case, inputs)?))
+    }
+
+    /// One launch, its prologue left out, by instruction; and the PTX that they are of.
+    ///
+    /// # Errors
+    /// As those of preparing and launching.
+    pub fn profile(
+        &self,
+        row: &CudaKernel,
+        case: &Case,
+        inputs: &Inputs,
+    ) -> Result<(Vec<Counted>, String)> {
+        let mut ready = self.ready(row, case, inputs)?;
+        for step in ready.plan.prologue.clone() {
+            ready.run(&step, &self.options)?;
+        }
+        let options = Options { lines: true, ..self.options.clone() };
+        let mut counted = Vec::new();
+        for step in ready.plan.steps.clone() {
+            counted.extend(ready.run(&step, &options)?.instructions);
+        }
+        Ok((counted, ready.built.ptx))
+    }
+
+    fn ready<'d>(
+        &'d self,
+        row: &CudaKernel,
+        case: &Case,
+        inputs: &Inputs,
+    ) -> Result<SimPrepared<'d>> {
         if let Some(reason) = self.refuses(row, case) {
             return Err(Error::Usage(format!("{} refuses {case}: {reason}", row.id)));
         }
@@ -88,7 +119,7 @@ impl SimDevice {
         };
         prepared.allocated = prepared.allocated + Bytes(prepared.plan.workspace_bytes());
         prepared.fill()?;
-        Ok(Box::new(prepared))
+        Ok(prepared)
     }
 }
 
@@ -139,12 +170,12 @@ impl SimPrepared<'_> {
     ///
     /// # Errors
     /// A finding, or an instruction that is not executed.
-    fn run(&mut self, step: &Step) -> Result<ptxsim::Counters> {
+    fn run(&mut self, step: &Step, options: &Options) -> Result<ptxsim::Report> {
         let launch = self.launch_of(step)?;
-        let report = ptxsim::run(&self.module, &launch, &mut self.memory, &self.device.options)
+        let report = ptxsim::run(&self.module, &launch, &mut self.memory, options)
             .map_err(simulator(self.id))?;
         if report.findings.is_empty() {
-            return Ok(report.counters);
+            return Ok(report);
         }
         Err(Error::Finding(describe(&report.findings)))
     }
@@ -296,15 +327,15 @@ pub fn describe(findings: &[Finding]) -> String {
 
 impl Prepared for SimPrepared<'_> {
     fn launch(&mut self, _: usize) -> Result<()> {
-        let mut counted = ptxsim::Counters::default();
+        let (mut counted, options) = (ptxsim::Counters::default(), &self.device.options);
         if !self.begun {
             for step in self.plan.prologue.clone() {
-                self.run(&step)?;
+                self.run(&step, options)?;
             }
             self.begun = true;
         }
         for step in self.plan.steps.clone() {
-            counted.merge(&self.run(&step)?);
+            counted.merge(&self.run(&step, options)?.counters);
         }
         self.counters = named(&counted);
         self.counters.extend(self.resources());

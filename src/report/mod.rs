@@ -13,6 +13,7 @@ mod findings;
 mod group;
 pub(crate) mod html;
 mod layout;
+pub mod listing;
 mod markdown;
 pub(crate) mod palette;
 pub mod profiled;

@@ -1,7 +1,7 @@
 //! What to launch and how: the host's side of an execution.
 
 use crate::check::Checks;
-use crate::count::Counters;
+use crate::count::{Counted, Counters};
 use crate::error::Finding;
 use crate::memory::Pointer;
 use crate::tensor::map::TensorMap;
@@ -70,6 +70,8 @@ pub struct Options {
     pub threads: usize,
     /// Blocks that are resident at a time where blocks may talk to each other.
     pub resident: u32,
+    /// Whether each instruction is counted by itself as well ([`Report::instructions`]).
+    pub lines: bool,
 }
 
 impl Default for Options {
@@ -82,6 +84,7 @@ impl Default for Options {
             budget: 2_000_000_000,
             threads: 0,
             resident: 256,
+            lines: false,
         }
     }
 }
@@ -93,6 +96,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// What was executed.
     pub counters: Counters,
+    /// The same by instruction, in the order of the text: those that were executed, where [`Options::lines`] asks for it.
+    pub instructions: Vec<Counted>,
     /// What `printf` wrote, block after block.
     pub output: String,
 }

@@ -104,7 +104,7 @@ mod program;
 pub mod tensor;
 
 pub use check::Checks;
-pub use count::{Class, Counters, DEFINITIONS as COUNTERS, occupancy};
+pub use count::{Class, Counted, Counters, DEFINITIONS as COUNTERS, occupancy};
 pub use error::{Error, Finding, Kind, Result};
 pub use exec::run;
 pub use launch::{Argument, Launch, Options, Report};

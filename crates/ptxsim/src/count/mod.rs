@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use crate::exec::Access;
-use crate::program::Program;
+use crate::program::{Info, Program};
 use traffic::Traffic;
 
 pub use class::Class;
@@ -89,6 +89,23 @@ pub fn is_defined(name: &str) -> bool {
     })
 }
 
+/// What one instruction of the text came to ([`Options::lines`](crate::Options::lines)).
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Counted {
+    /// The instruction, without operands.
+    pub instruction: String,
+    /// Its line in the PTX text.
+    pub ptx_line: u32,
+    /// The CUDA source that it comes from; empty where the text does not say.
+    pub file: String,
+    /// The line there, from 1; 0 where it is not known.
+    pub source_line: u32,
+    /// What it alone came to. Those of all instructions add up to those of the launch; asynchronous copies count where they are
+    /// asked for.
+    pub counters: Counters,
+}
+
 /// What happened at one program counter.
 #[derive(Debug, Default, Clone, Copy)]
 struct Executed {
@@ -102,13 +119,16 @@ struct Executed {
 pub(crate) struct Counter {
     executed: Vec<Executed>,
     traffic: Traffic,
+    /// By program counter, where it is asked for; empty otherwise.
+    apart: Vec<Option<Box<Traffic>>>,
 }
 
 impl Counter {
-    /// For a machine that has not started.
-    pub fn new(program: &Program) -> Counter {
+    /// For a machine that has not started; by instruction as well where `lines` are asked for.
+    pub fn new(program: &Program, lines: bool) -> Counter {
         let executed = vec![Executed::default(); program.code.len()];
-        Counter { executed, traffic: Traffic::default() }
+        let apart = if lines { vec![None; program.code.len()] } else { Vec::new() };
+        Counter { executed, traffic: Traffic::default(), apart }
     }
 
     /// A group issued the instruction at `pc`; its guard let `mask` of it execute.
@@ -131,10 +151,13 @@ impl Counter {
         self.executed[pc as usize].apart += 1;
     }
 
-    /// An access that will be carried out, and who makes it.
+    /// An access of the instruction at `pc` that will be carried out, and who makes it.
     #[inline]
-    pub fn access(&mut self, engine: Engine, access: &Access) {
+    pub fn access(&mut self, pc: u32, engine: Engine, access: &Access) {
         self.traffic.note(engine, access);
+        if let Some(apart) = self.apart.get_mut(pc as usize) {
+            apart.get_or_insert_default().note(engine, access);
+        }
     }
 
     /// Adds another machine's counts of the same program.
@@ -145,44 +168,76 @@ impl Counter {
             mine.apart += theirs.apart;
         }
         self.traffic.merge(&other.traffic);
+        for (mine, theirs) in self.apart.iter_mut().zip(&other.apart) {
+            if let Some(theirs) = theirs {
+                mine.get_or_insert_default().merge(theirs);
+            }
+        }
     }
 
     /// The counts by name.
     pub fn finish(&self, program: &Program) -> Counters {
-        let mut counters = Counters::default();
-        let mut classes = [(0, 0, 0); Class::ALL.len()];
-        for (info, executed) in program.info.iter().zip(&self.executed) {
-            let Executed { warps, lanes, apart } = *executed;
-            let cost = &info.cost;
-            let (of_warps, of_lanes, flops) = &mut classes[cost.class as usize];
-            *of_warps += warps;
-            *of_lanes += lanes;
-            *flops += lanes * cost.operations;
-            if let Some((form, operations)) = &cost.product {
-                counters.add(format!("tensor_instructions_{form}"), warps);
-                counters.add(format!("tensor_flops_{form}"), warps * operations);
-                counters.add("tensor_flops", warps * operations);
-            }
-            counters.add("wgmma_shared_bytes", warps * cost.group_bytes);
-            if let Some(event) = cost.event {
-                counters.add(event.name(), warps);
-            }
-            counters.add("divergences", apart);
-            if cost.event == Some(cost::Event::Branch) {
-                counters.add("divergent_branches", apart);
-            }
-        }
-        for class in Class::ALL {
-            let (warps, lanes, flops) = classes[class as usize];
-            counters.warp_instructions += warps;
-            counters.thread_instructions += lanes;
-            counters.add(format!("warp_{}", class.name()), warps);
-            counters.add(format!("thread_{}", class.name()), lanes);
-            counters.add(format!("flops_{}", class.name()), flops);
-        }
-        self.traffic.name(&mut counters);
-        counters
+        named(program.info.iter().zip(&self.executed), Some(&self.traffic))
     }
+
+    /// The counts of each instruction that was executed, in the order of the text; none where they were not asked for.
+    pub fn instructions(&self, program: &Program) -> Vec<Counted> {
+        let all = program.info.iter().zip(&self.executed).zip(&self.apart);
+        let executed = all.filter(|((_, executed), _)| executed.warps > 0);
+        let counted = |((info, executed), apart): ((&Info, &Executed), &Option<Box<Traffic>>)| {
+            let file = program.files.iter().find(|(n, _)| *n == info.location.file);
+            Counted {
+                instruction: info.text.clone(),
+                ptx_line: info.line,
+                file: file.map(|(_, name)| name.clone()).unwrap_or_default(),
+                source_line: info.location.line,
+                counters: named(std::iter::once((info, executed)), apart.as_deref()),
+            }
+        };
+        executed.map(counted).collect()
+    }
+}
+
+/// Names what instructions came to, and their traffic.
+fn named<'a>(
+    instructions: impl Iterator<Item = (&'a Info, &'a Executed)>,
+    traffic: Option<&Traffic>,
+) -> Counters {
+    let mut counters = Counters::default();
+    let mut classes = [(0, 0, 0); Class::ALL.len()];
+    for (info, executed) in instructions {
+        let Executed { warps, lanes, apart } = *executed;
+        let cost = &info.cost;
+        let (of_warps, of_lanes, flops) = &mut classes[cost.class as usize];
+        *of_warps += warps;
+        *of_lanes += lanes;
+        *flops += lanes * cost.operations;
+        if let Some((form, operations)) = &cost.product {
+            counters.add(format!("tensor_instructions_{form}"), warps);
+            counters.add(format!("tensor_flops_{form}"), warps * operations);
+            counters.add("tensor_flops", warps * operations);
+        }
+        counters.add("wgmma_shared_bytes", warps * cost.group_bytes);
+        if let Some(event) = cost.event {
+            counters.add(event.name(), warps);
+        }
+        counters.add("divergences", apart);
+        if cost.event == Some(cost::Event::Branch) {
+            counters.add("divergent_branches", apart);
+        }
+    }
+    for class in Class::ALL {
+        let (warps, lanes, flops) = classes[class as usize];
+        counters.warp_instructions += warps;
+        counters.thread_instructions += lanes;
+        counters.add(format!("warp_{}", class.name()), warps);
+        counters.add(format!("thread_{}", class.name()), lanes);
+        counters.add(format!("flops_{}", class.name()), flops);
+    }
+    if let Some(traffic) = traffic {
+        traffic.name(&mut counters);
+    }
+    counters
 }
 
 #[cfg(test)]

@@ -48,6 +48,7 @@ pub fn run(
         options,
         templates: Templates::new(&program, &variables),
         plan: options.checks.registers.then(|| Plan::new(&program)),
+        count: Mutex::new(Counter::new(&program, options.lines)),
     };
     let before = job.image();
     let clusters: u64 = (0..3).map(|k| (shape.grid[k] / shape.cluster[k]) as u64).product();
@@ -66,6 +67,8 @@ struct Job<'a> {
     options: &'a Options,
     templates: Templates,
     plan: Option<Plan>,
+    /// What all machines that have ended came to.
+    count: Mutex<Counter>,
 }
 
 /// What one machine came to.
@@ -74,12 +77,15 @@ struct Part {
     cluster: u64,
     end: Result<(), Box<Finding>>,
     findings: Vec<Finding>,
-    count: Counter,
     output: String,
     outcome: check::Outcome,
 }
 
 impl<'a> Job<'a> {
+    fn counter(&self) -> Counter {
+        Counter::new(self.program, self.options.lines)
+    }
+
     fn machine(&'a self, number: u64) -> Machine<'a> {
         Machine {
             program: self.program,
@@ -92,7 +98,7 @@ impl<'a> Job<'a> {
             pending: Vec::new(),
             random: Random::new(self.options.seed, number),
             check: Checker::new(self.program, self.plan.as_ref(), &self.shape, self.options),
-            count: Counter::new(self.program),
+            count: self.counter(),
             findings: Vec::new(),
             output: String::new(),
             executed: 0,
@@ -106,7 +112,9 @@ impl<'a> Job<'a> {
         let end = machine.run(next);
         let outcome = machine.check.finish();
         let Machine { findings, count, output, .. } = machine;
-        Part { cluster, end, findings, count, output, outcome }
+        // Sums: whose come first changes nothing.
+        self.count.lock().expect("no thread panics while it adds").merge(&count);
+        Part { cluster, end, findings, output, outcome }
     }
 
     /// All clusters on one host thread, as many at a time as are resident.
@@ -203,7 +211,6 @@ impl<'a> Job<'a> {
 
     fn report(&self, parts: Vec<Part>, before: Option<&Image>) -> Result<Report> {
         let mut report = Report::default();
-        let mut count = Counter::new(self.program);
         let (mut outcomes, mut numbers) = (Vec::new(), Vec::new());
         for part in parts {
             if let Err(mut finding) = part.end {
@@ -221,7 +228,6 @@ impl<'a> Job<'a> {
                     None => report.findings.push(finding),
                 }
             }
-            count.merge(&part.count);
             report.output += &part.output;
             outcomes.push(part.outcome);
             numbers.push(part.cluster);
@@ -229,7 +235,9 @@ impl<'a> Job<'a> {
         if let Some(before) = before {
             report.findings.extend(self.locate(&outcomes, &numbers, before));
         }
+        let count = self.count.lock().expect("no thread panics while it adds");
         report.counters = count.finish(self.program);
+        report.instructions = count.instructions(self.program);
         Ok(report)
     }
 }

@@ -233,3 +233,23 @@ fn names_are_unique_and_their_sum_is_the_whole() {
     let names: std::collections::HashSet<&str> = counters.iter().map(|(name, _)| name).collect();
     assert_eq!(names.len(), counters.iter().count());
 }
+
+#[test]
+fn instructions_add_up_to_the_launch_and_name_their_lines() {
+    let body = ".loc 1 5 0\n st.global.u64 [%d1], %d1;\n .loc 1 6 0\n ".to_owned()
+        + &strided(8)
+        + "\n setp.lt.u32 %p1, %r0, 5;\n @%p1 bra low;\n add.u32 %r2, %r2, 1;\n low:\n atom.global.add.u32 %r3, [%d0], 1;";
+    let declarations = format!(".file 1 \"own.cu\"\n{SHARED}");
+    let options = Options { lines: true, ..Options::default() };
+    let report = launch(&declarations, &body, 64, &options).unwrap().1;
+    let mut sum = Counters::default();
+    report.instructions.iter().for_each(|one| sum.merge(&one.counters));
+    assert_eq!(sum, report.counters);
+    let store = report.instructions.iter().find(|one| one.source_line == 5).unwrap();
+    assert_eq!((store.instruction.as_str(), store.file.as_str()), ("st.global.u64", "own.cu"));
+    assert_eq!(store.counters.get("global_store_sectors"), 2 * 32 * 8 / 32);
+    let load = report.instructions.iter().find(|one| one.instruction == "ld.shared.u32").unwrap();
+    assert_eq!((load.counters.get("shared_load_conflicts"), load.source_line), (2, 6));
+    let plain = launch(&declarations, &body, 64, &Options::default()).unwrap().1;
+    assert!(plain.instructions.is_empty() && plain.counters == report.counters);
+}

@@ -156,7 +156,7 @@ impl Machine<'_> {
             }
             self.look(place, access);
         }
-        self.count.access(self.program.code[place.pc as usize].engine, access);
+        self.count.access(place.pc, self.program.code[place.pc as usize].engine, access);
         Ok(())
     }
 
