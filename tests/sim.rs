@@ -127,14 +127,14 @@ fn a_profile_shows_what_each_line_of_a_row_or_of_anybodys_kernel_comes_to() {
     assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
     let printed = text(&out.stdout);
     // C is written once: 64 · 64 · 4 bytes in sectors of 32.
-    let store = printed.lines().find(|line| line.contains("= narrow<OUT>(sum);")).unwrap();
+    let store = printed.lines().rfind(|line| line.contains("= narrow<OUT>(sum);")).unwrap();
     assert!(store.split_whitespace().any(|cell| cell == "512"), "{store}");
     let html = std::fs::read_to_string(page).unwrap();
     assert!(html.contains("= narrow&lt;OUT&gt;(sum);"), "{html}");
 
     let own = reverse(folder.path(), "__syncthreads();");
     let printed = text(&sim(&own, &["--lines"]).stdout);
-    let load = printed.lines().find(|line| line.contains("tile[threadIdx.x] = in")).unwrap();
+    let load = printed.lines().rfind(|line| line.contains("tile[threadIdx.x] = in")).unwrap();
     assert!(load.split_whitespace().any(|cell| cell == "32"), "a load of 1024 bytes: {load}");
 }
 

@@ -11,6 +11,7 @@ pub mod interrupt;
 pub mod kernels;
 pub mod list;
 pub mod machine;
+pub mod man;
 pub mod models;
 pub mod peaks;
 pub mod profile;
@@ -21,10 +22,12 @@ pub mod run;
 pub mod run_gpu;
 pub mod run_plan;
 pub mod run_sim;
+pub mod show;
 pub mod sim;
 pub mod simulate;
 pub mod track;
 pub mod verify;
+pub mod welcome;
 pub mod worker;
 
 use std::io::{ErrorKind, Write};
@@ -41,12 +44,13 @@ use clap::{Parser, Subcommand};
 #[command(name = "scalemark", version = VERSION, propagate_version = true, after_help = EXAMPLES)]
 pub struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("SCALEMARK_GIT_COMMIT"), ")");
 
 const EXAMPLES: &str = "Examples:
+  scalemark                                      what there is on this machine, and what to do next
   scalemark run                                  every op, ladder and baseline in 90 seconds
   scalemark run --model llama-3-8b --dtype bf16  the products and attention of a model
   scalemark run -m 256..4096 --kernel 'matmul/*' squares from 256 to 4096
@@ -75,6 +79,8 @@ enum Command {
     Models(models::Args),
     /// Show this machine, its measured peaks, and what will make its numbers noisy
     Machine(machine::Args),
+    /// Look at the records of a run in the terminal
+    Show(show::Args),
     /// Make report and charts of a run folder again
     Report(report::Args),
     /// Say whether a build is slower than another, with an error rate that is proved
@@ -83,6 +89,8 @@ enum Command {
     Track(track::Args),
     /// Show how often gate and history err, and what they find
     Prove(prove::Args),
+    /// Print the manual's page, or write all
+    Man(man::Args),
     /// Print completions for a shell
     Completions(completions::Args),
     /// Measure on command of another process (see workers/README.md)
@@ -96,7 +104,8 @@ enum Command {
 /// Everything that is not a result of measuring: usage, input, output.
 pub fn main() -> anyhow::Result<ExitCode> {
     interrupt::survive_file_limits();
-    match Cli::parse().command {
+    let Some(command) = Cli::parse().command else { return welcome::run() };
+    match command {
         Command::Run(args) => run::run(*args),
         Command::Verify(args) => verify::run(*args),
         Command::List(args) => list::run(*args),
@@ -110,6 +119,8 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Command::Gate(args) => gate::run(args),
         Command::Track(args) => track::run(args),
         Command::Prove(args) => prove::run(args),
+        Command::Show(args) => show::run(args),
+        Command::Man(args) => man::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Worker(args) => worker::run(args),
     }
@@ -150,4 +161,54 @@ pub fn width() -> usize {
         }
     }
     100
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// The examples of a help text, without what follows them on their line.
+    fn examples(help: &str) -> Vec<Vec<String>> {
+        let lines = help.lines().filter(|line| line.starts_with("  scalemark"));
+        lines.map(|line| words(line.trim_start().split("   ").next().unwrap_or_default())).collect()
+    }
+
+    /// The words of a command line up to a pipe or a redirection, as a shell reads them; apostrophes quote.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        let mut quoted = false;
+        for c in line.chars() {
+            match c {
+                '\'' => quoted = !quoted,
+                ' ' if !quoted => words.push(String::new()),
+                _ => words.last_mut().expect("there is one at first").push(c),
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        let end = words.iter().position(|word| ["|", ">"].contains(&word.as_str()));
+        words.truncate(end.unwrap_or(words.len()));
+        words
+    }
+
+    #[test]
+    fn every_command_has_examples_and_each_is_a_command_line_that_is_taken() {
+        let mut all = vec![Cli::command()];
+        while let Some(command) = all.pop() {
+            if command.is_hide_set() || command.get_name() == "help" {
+                continue;
+            }
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let found = examples(&help);
+            let is_leaf = !command.has_subcommands();
+            assert!(!found.is_empty() || !is_leaf, "{} has no example", command.get_name());
+            for example in found {
+                let parsed = Cli::try_parse_from(&example);
+                let taken = parsed.as_ref().err().is_none_or(|error| !error.use_stderr());
+                assert!(taken, "{}: {}", example.join(" "), parsed.unwrap_err());
+            }
+            all.extend(command.get_subcommands().cloned());
+        }
+    }
 }

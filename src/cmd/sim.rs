@@ -20,7 +20,7 @@ use crate::report::listing::{self, Listing};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   scalemark sim saxpy.cu --entry saxpy --grid 4 --block 256 --arg f32:2.0 --arg in:f32:1000 --arg inout:f32:1000 --arg u32:1000
-  scalemark sim saxpy.cu --entry saxpy --grid 4 --block 256 … --lines --html saxpy.html     what each line comes to
+  scalemark sim reverse.cu --entry reverse --block 256 --arg in:f32:256 --arg out:f32:256 --lines     what each line comes to
   scalemark sim kernel.ptx --entry f --grid 2,2 --block 32,8 --arg out:bf16:4096 --seeds 20
 
 An argument is a number (u32:5, i32:-1, u64:9, f32:1.5, f64:2) or memory: in:TYPE:LENGTH is random and read-only, inout:… is random

@@ -138,7 +138,7 @@ fn push(text: &mut String, line: &str, width: usize) {
 }
 
 /// At most `width` characters, the last an ellipsis where some are left out.
-fn shorten(text: &str, width: usize) -> String {
+pub fn shorten(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }
