@@ -5,12 +5,12 @@
 
 RECORDING has the columns run,kernel,sample,iterations,time_ns: samples of criterion of one binary, process by process, so
 that nothing changed. A change is made by multiplying times. Needed are cargo; scalemark (built here, unless
-SCALEMARK names it); critcmp and hyperfine on the PATH; and for this
+SCALEMARK names it); critcmp, hyperfine and cargo-bench-history on the PATH; and for this
 Python scipy, apache-otava and asv. A tool that is not there is an error: nothing is left out in silence.
 
 pairs   run 1 against run 2, 3 against 4, …: criterion (its own analysis of replayed samples), critcmp, a Mann-Whitney test as
         benchstat makes it; scalemark's gate on rounds of three runs
-series  56 runs in a row are a history: Otava, asv, scalemark track
+series  56 runs in a row are a history: Otava, asv, cargo-bench-history, scalemark track
 live    a program of known work against one with more, measured now: tango, hyperfine, scalemark's gate
 
 Writes peers.csv: tool, version, how it was asked, task, change in percent, trials, how many of them were called changed,
@@ -187,6 +187,8 @@ def series(runs, work, table, tools):
         for how, options in [("defaults", []), ("-P 0.00001", ["-P", "0.00001"])]:
             found = otava(all_of_them, work, tools, options)
             count(table, "Apache Otava", tools["otava_version"], how, task, change, found)
+        found = bench_history(all_of_them, runs, work, tools)
+        count(table, "cargo-bench-history", tools["cargo-bench-history_version"], "defaults", task, change, found)
         steps, regressions = [], []
         for _, values, _ in all_of_them:
             parts = detect_steps(values)
@@ -224,6 +226,43 @@ def otava(all_of_them, work, tools, options):
             is_up = float(step["mean_after"]) > float(step["mean_before"])
             found[step["metric"]][0 if is_up else 1].append(step["index"])
     return [found[name] for name in names]
+
+
+def bench_history(all_of_them, runs, work, tools):
+    """The places of regressions and improvements that it finds where each commit's benchmark replays the samples of a run."""
+    store, repository, samples = work / "bench-history", work / "bench-history-repository", work / "replay.csv"
+    for folder in (store, repository):
+        shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(HERE / "peers", repository, ignore=shutil.ignore_patterns("target"))
+    (repository / ".cargo").mkdir()
+    (repository / ".cargo/bench_history.toml").write_text('[project]\nid = "peers"\n')
+    environment = dict(os.environ, REPLAY=str(samples), CARGO_TARGET_DIR=str(work / "replay-target"), WORK="5000")
+    for who in ("AUTHOR", "COMMITTER"):
+        environment |= {f"GIT_{who}_NAME": "peers", f"GIT_{who}_EMAIL": "peers@example.org"}
+    here = dict(cwd=repository, env=environment)
+    call(["git", "init", "--quiet", "--initial-branch", "main"], **here)
+    call(["git", "add", "--all"], **here)
+    tool, commits = [tools["cargo-bench-history"], "bench-history"], []
+    for i in range(LENGTH):
+        date = (datetime.datetime(2026, 1, 1) + datetime.timedelta(hours=i)).isoformat() + "+00:00"
+        environment |= {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
+        call(["git", "commit", "--quiet", "--allow-empty", "--message", f"c{i}"], **here)
+        commits.append(call(["git", "rev-parse", "HEAD"], **here).strip())
+        with open(samples, "w") as file:
+            file.write("bench,ns\n")
+            for name, values, _ in all_of_them:
+                start, kernel = name.split("-", 1)
+                times = runs[int(start) + i][kernel]
+                factor = values[i] / statistics.quantiles(times, n=4, method="inclusive")[0]
+                file.writelines(f"{name},{time * factor}\n" for time in times)
+        # The estimate of a benchmark is what is stored; its interval, which resampling makes, is not.
+        call([*tool, "collect", f"--local={store}", "--bench", "replay", "--", "--noplot", "--nresamples", "1001"], **here)
+    report = work / "bench-history.json"
+    call([*tool, "analyze", f"--local={store}", "--since", "2025-12-31", "--no-text", "--json", report], **here)
+    found = {name: ([], []) for name, _, _ in all_of_them}
+    for finding in json.loads(report.read_text())["findings"]:
+        found[finding["segments"][0]][finding["direction"] != "regression"].append(commits.index(finding["commit"]))
+    return [found[name] for name, _, _ in all_of_them]
 
 
 def track(history, canaries, work, tools):
@@ -314,7 +353,7 @@ def find_tools(only):
         tools["scalemark"] = target / "release/scalemark"
     tools["scalemark"] = str(pathlib.Path(tools["scalemark"]).resolve())
     tools["scalemark_version"] = version([tools["scalemark"], "--version"])
-    wanted = {"pairs": ["critcmp"], "series": ["otava"], "live": ["hyperfine"]}
+    wanted = {"pairs": ["critcmp"], "series": ["otava", "cargo-bench-history"], "live": ["hyperfine"]}
     beside = pathlib.Path(sys.executable).parent
     for task in only:
         for name in wanted[task]:
@@ -324,6 +363,10 @@ def find_tools(only):
             tools[name] = path
     for name in {"critcmp", "hyperfine"} & set(tools):
         tools[f"{name}_version"] = version([tools[name], "--version"])
+    if "cargo-bench-history" in tools:
+        # It does not say itself.
+        installed = call(["cargo", "install", "--list", "--root", pathlib.Path(tools["cargo-bench-history"]).parent.parent])
+        tools["cargo-bench-history_version"] = re.search(r"cargo-bench-history v([\d.]+)", installed).group(1)
     if "otava" in tools:
         import importlib.metadata
 
