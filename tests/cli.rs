@@ -81,6 +81,66 @@ fn an_update_out_of_memory_takes_turns_with_a_probe_of_its_pattern_and_one_in_th
 }
 
 #[test]
+fn a_run_is_looked_at_again_in_the_terminal_and_its_trace_in_a_viewer() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let trace = folder.path().join("trace.json");
+    let out = small_run(&run, &["--trace", trace.to_str().unwrap()]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    let trace: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(trace).unwrap()).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap();
+    let of = |name: &str| events.iter().filter(|event| event["name"] == name).collect::<Vec<_>>();
+    assert!(of("sample matmul/simd").len() >= 4, "two sizes in two processes");
+    assert!(of("sample matmul/simd").iter().all(|event| event["dur"].as_f64().unwrap() > 0.0));
+    let held: Vec<f64> =
+        of("buffers held, bytes").iter().map(|e| e["args"]["all"].as_f64().unwrap()).collect();
+    assert_eq!(held.last(), Some(&0.0), "what is prepared is freed: {held:?}");
+    assert!(held.iter().any(|bytes| *bytes >= 3.0 * 4.0 * 24.0 * 24.0), "{held:?}");
+
+    let run = run.to_str().unwrap();
+    let shown = text(&scalemark(&["show", run, "--find", "simd m40", "--sort", "time"]).stdout);
+    assert!(shown.contains("matmul/simd") && !shown.contains("m24"), "{shown}");
+    let id = shown.lines().nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    let details = text(&scalemark(&["show", run, "--record", &id]).stdout);
+    assert!(details.contains("process 1") && details.contains("prepare_ns"), "{details}");
+    let bars = text(&scalemark(&["show", run, "--bars"]).stdout);
+    assert!(bars.contains('█') && bars.contains("nn/m24-n24-k24"), "{bars}");
+    assert!(error(&["show", run, "--find", "nothing"]).contains("has all of `nothing`"));
+    assert!(error(&["show", run, "--record", "999"]).contains("has no record 999"));
+    assert!(error(&["show", "no-such-folder"]).contains("no-such-folder"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_kernel_is_sampled_and_its_own_lines_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let svg = folder.path().join("flame.svg");
+    let of = ["profile", "matmul/naive", "-m", "160", "--threads", "1", "--time", "500ms"];
+    let out = scalemark(&[&of[..], &["--svg", svg.to_str().unwrap()]].concat());
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    let printed = text(&out.stdout);
+    assert!(printed.contains("% of what the roofs allow"), "{printed}");
+    let hottest = printed.lines().skip_while(|line| !line.contains("by file")).nth(1).unwrap();
+    assert!(hottest.contains("kernels/matmul/"), "{printed}");
+    assert!(std::fs::read_to_string(svg).unwrap().contains("<svg"));
+}
+
+#[test]
+fn without_a_command_it_says_what_to_do_next_and_the_manual_has_a_page_for_each() {
+    let out = scalemark(&[]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    assert!(text(&out.stdout).contains("scalemark run  "), "{}", text(&out.stdout));
+    assert!(text(&scalemark(&["man"]).stdout).contains(".TH scalemark"));
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man1");
+    assert_eq!(scalemark(&["man", "--out", pages.to_str().unwrap()]).status.code(), Some(0));
+    for page in ["scalemark.1", "scalemark-run.1", "scalemark-gate-pair.1"] {
+        assert!(pages.join(page).is_file(), "no {page}");
+    }
+}
+
+#[test]
 fn a_run_never_touches_a_folder_that_holds_another_one() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");

@@ -141,11 +141,16 @@ fn a_profile_shows_what_each_line_of_a_row_or_of_anybodys_kernel_comes_to() {
 #[test]
 fn a_profile_of_no_single_kernel_and_case_exits_2_with_the_way_out() {
     for (args, said) in [
-        (&["matmul/simd", "-m", "64"][..], "unknown kernel"),
+        (&["matmul/none", "-m", "64"][..], "unknown kernel"),
+        (&["matmul/simd", "-m", "64", "--device", "sim"], "unknown kernel"),
+        (&["matmul/simd", "-m", "64"], "choose one"),
+        (&["matmul/simd", "-m", "64", "--html", "a.html"], "use --svg"),
+        (&["matmul/tiled", "-m", "64", "--svg", "a.svg"], "use --html"),
         (&["matmul/*", "-m", "64"], "name one"),
         (&["matmul/tiled", "-m", "64,128"], "choose one"),
         (&["matmul/mma", "-m", "64", "--dtype", "f32"], "takes none of these cases"),
-        (&["matmul/tiled", "-m", "64", "--device", "cpu"], "use sim:sm_90a"),
+        (&["matmul/tiled", "-m", "64", "--device", "cpu"], "unknown kernel"),
+        (&["matmul/tiled", "-m", "64", "--device", "cuda"], "here use --device sim:sm_90a"),
         (&["matmul/tiled", "-m", "8192"], "to simulate"),
     ] {
         let out = scalemark(&[&["profile"], args].concat());

@@ -69,7 +69,7 @@ enum Command {
     List(Box<list::Args>),
     /// Run anybody's CUDA or PTX kernel on the simulator, with every check on
     Sim(Box<sim::Args>),
-    /// Show what each line of a CUDA kernel comes to, on the simulator
+    /// Show where the work of a kernel is: a CPU kernel's by sampling, a CUDA kernel's by line on the simulator
     Profile(Box<profile::Args>),
     /// Compare the simulator with a GPU, instruction by instruction
     Conform(conform::Args),
@@ -172,7 +172,7 @@ mod tests {
     /// The examples of a help text, without what follows them on their line.
     fn examples(help: &str) -> Vec<Vec<String>> {
         let lines = help.lines().filter(|line| line.starts_with("  scalemark"));
-        lines.map(|line| words(line.trim_start().split("   ").next().unwrap_or_default())).collect()
+        lines.map(|line| words(line.trim_start().split("  ").next().unwrap_or_default())).collect()
     }
 
     /// The words of a command line up to a pipe or a redirection, as a shell reads them; apostrophes quote.

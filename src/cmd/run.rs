@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -25,6 +26,7 @@ use crate::plan::select::Selection;
 use crate::record::{Outcome, Record};
 use crate::report;
 use crate::store::{Run, RunWriter};
+use crate::worker::trace::Trace;
 use crate::worker::{self, Processes, Spawn};
 
 /// Options of `run`.
@@ -56,7 +58,7 @@ pub struct Args {
     external: External,
     /// Folder of the run [default: a new one below results/runs]
     #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    pub(super) out: Option<PathBuf>,
     /// Go on with an interrupted run: its options are taken from its machine.json, but for the folders of --worker and --python
     #[arg(long, value_name = "RUN", conflicts_with_all = ["Selection", "Effort", "out", "device", "nvrtc", "dry_run"])]
     resume: Option<PathBuf>,
@@ -66,9 +68,12 @@ pub struct Args {
     /// The library NVRTC, or the folder that it is in [default: searched for]
     #[arg(long, value_name = "PATH")]
     nvrtc: Option<PathBuf>,
+    /// Write what was done when, for Perfetto or chrome://tracing: workers, what they hold, clocks, power, temperature
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    pub(super) trace: Option<PathBuf>,
     /// Show the cases, kernels and budget, and measure nothing
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 /// Measures, writes the run folder, and prints the table.
@@ -78,7 +83,7 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let capabilities = detect_capabilities();
     match &args.resume {
-        Some(folder) => resume(folder, &args.external, &capabilities),
+        Some(folder) => resume(folder, &args, &capabilities),
         None => start(&args, &capabilities),
     }
 }
@@ -87,6 +92,7 @@ fn start(args: &Args, capabilities: &Capabilities) -> anyhow::Result<ExitCode> {
     let (selection, effort) = (args.selection.clone(), args.effort.clone());
     let order = Order { selection, effort, device: args.device, external: args.external.clone() };
     if let DeviceName::Sim(architecture) = order.device {
+        no_trace_of_the_simulator(args)?;
         let plan = {
             let nvrtc = args.nvrtc.as_deref();
             run_sim::Plan::new(&order.selection, order.effort.seed, architecture, nvrtc)?
@@ -104,7 +110,7 @@ fn start(args: &Args, capabilities: &Capabilities) -> anyhow::Result<ExitCode> {
     }
     if let DeviceName::Gpus(gpus) = order.device {
         let nvrtc = args.nvrtc.as_deref();
-        return run_gpu::start(&order, gpus, nvrtc, args.out.as_deref(), args.dry_run);
+        return run_gpu::start(&order, gpus, nvrtc, args);
     }
     let joined = order.external.join(Registry::default(), "cpu")?;
     let plan = Plan::new(&order, joined.registry, capabilities)?;
@@ -122,7 +128,14 @@ fn start(args: &Args, capabilities: &Capabilities) -> anyhow::Result<ExitCode> {
     let lost = lost_share(Duration::from_millis(100));
     value["run"] = json!({ "order": order.redacted(), "goal": plan.goal, "suite": plan.suite, "lost_share": lost });
     let writer = open(args.out.as_deref(), &slug, &value)?;
-    go(&plan, vec![cpu(capabilities, processes)], writer, &[])
+    go(&plan, vec![cpu(capabilities, processes)], writer, &[], args.trace.as_deref())
+}
+
+fn no_trace_of_the_simulator(args: &Args) -> anyhow::Result<()> {
+    if args.trace.is_some() {
+        bail!("--trace is of times, and the simulator has none; leave it out");
+    }
+    Ok(())
 }
 
 /// What each provider said of its libraries, as `machine.json` has it.
@@ -159,7 +172,7 @@ pub(super) fn open(
 
 fn resume(
     folder: &std::path::Path,
-    external: &External,
+    args: &Args,
     capabilities: &Capabilities,
 ) -> anyhow::Result<ExitCode> {
     let (writer, before) = RunWriter::resume(folder)?;
@@ -178,19 +191,20 @@ fn resume(
         serde_json::from_value(value["run"]["order"].clone()).with_context(|| {
             format!("{}/machine.json does not say what the run was asked for", folder.display())
         })?;
-    order.external = order.external.again(external, &Secrets::of_this_process())?;
+    order.external = order.external.again(&args.external, &Secrets::of_this_process())?;
     if let DeviceName::Sim(architecture) = order.device {
+        no_trace_of_the_simulator(args)?;
         let plan = run_sim::Plan::new(&order.selection, order.effort.seed, architecture, None)?;
         return run_sim::go(&plan, writer, &before);
     }
     if let DeviceName::Gpus(gpus) = order.device {
-        return run_gpu::resume(&order, gpus, &value, writer, &before);
+        return run_gpu::resume(&order, gpus, &value, writer, &before, args.trace.as_deref());
     }
     let joined = order.external.join(Registry::default(), "cpu")?;
     let plan = Plan::new(&order, joined.registry, capabilities)?;
     let own = processes(capabilities, order.effort.seed)?;
     let processes = joined.processes(own, capabilities, "cpu")?;
-    go(&plan, vec![cpu(capabilities, processes)], writer, &before)
+    go(&plan, vec![cpu(capabilities, processes)], writer, &before, args.trace.as_deref())
 }
 
 /// How workers of each provider are started: from this very binary.
@@ -224,21 +238,33 @@ pub struct Seat {
     pub processes: Processes,
 }
 
-/// Measures what is not in `before`, device after device; an error says where that is which was measured until then.
+/// Measures what is not in `before`, device after device, and writes a trace where one is asked for; an error says where that is
+/// which was measured until then.
 ///
 /// # Errors
-/// When the folder cannot be written any more.
+/// When the folder, or the trace, cannot be written any more.
 pub fn go(
     plan: &Plan,
-    seats: Vec<Seat>,
+    mut seats: Vec<Seat>,
     writer: RunWriter,
     before: &[Record],
+    trace: Option<&std::path::Path>,
 ) -> anyhow::Result<ExitCode> {
     let folder = writer.folder().to_owned();
-    measure(plan, seats, writer, before).with_context(|| {
+    let events = Arc::new(Mutex::new(Trace::default()));
+    if trace.is_some() {
+        seats.iter_mut().for_each(|seat| seat.processes.tell(Arc::clone(&events), &seat.device));
+    }
+    let measured = measure(plan, seats, writer, before).with_context(|| {
         let folder = folder.display();
         format!("the run stopped; {folder} holds what it measured, and `scalemark run --resume {folder}` goes on")
-    })
+    });
+    if let Some(path) = trace {
+        let text = events.lock().unwrap_or_else(|broken| broken.into_inner()).json();
+        std::fs::write(path, text)
+            .with_context(|| format!("failed to write {}", path.display()))?;
+    }
+    measured
 }
 
 fn measure(

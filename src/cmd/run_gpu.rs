@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::external::Joined;
 use super::interrupt;
-use super::run::{Seat, go, open, told};
+use super::run::{Args, Seat, go, open, told};
 use super::run_plan::{Order, Plan};
 use crate::device::cuda::{self, Attributes};
 use crate::device::machine::{DetectOptions, Machine};
@@ -181,10 +181,9 @@ pub fn start(
     order: &Order,
     gpus: Gpus,
     nvrtc: Option<&Path>,
-    out: Option<&Path>,
-    dry_run: bool,
+    args: &Args,
 ) -> anyhow::Result<ExitCode> {
-    if dry_run {
+    if args.dry_run {
         let found = look(gpus, nvrtc)?;
         let capabilities = cuda::capabilities_of(&found[0].1);
         let joined = join(order, &found[0].1)?;
@@ -213,9 +212,9 @@ pub fn start(
     let mut value = serde_json::to_value(&machine)?;
     value["run"] = json!({ "order": order.redacted(), "goal": plan.goal, "suite": plan.suite });
     value["gpus"] = serde_json::to_value(&gpus)?;
-    let writer = open(out, &gpus[0].attributes.slug(), &value)?;
+    let writer = open(args.out.as_deref(), &gpus[0].attributes.slug(), &value)?;
     advise(&gpus);
-    let code = go(&plan, seats, writer, &[])?;
+    let code = go(&plan, seats, writer, &[], args.trace.as_deref())?;
     Ok(judged(&gpus, code))
 }
 
@@ -229,6 +228,7 @@ pub fn resume(
     machine: &Value,
     writer: RunWriter,
     before: &[Record],
+    trace: Option<&Path>,
 ) -> anyhow::Result<ExitCode> {
     let then: Vec<Gpu> = serde_json::from_value(machine["gpus"].clone())
         .context("machine.json does not say which GPUs the run was on")?;
@@ -249,7 +249,7 @@ pub fn resume(
     }
     let joined = join(order, &gpus[0].attributes)?;
     let Ready { gpus, plan, seats } = ready(order, driver, gpus, None, &joined)?;
-    let code = go(&plan, seats, writer, before)?;
+    let code = go(&plan, seats, writer, before, trace)?;
     Ok(judged(&gpus, code))
 }
 

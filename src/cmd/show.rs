@@ -81,7 +81,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let width = super::width();
     let text = match args.bars {
         true => browse::bars(&records, width),
-        false => browse::table(&records, &samples, width),
+        false => browse::table(&records, &samples, args.sort, width),
     };
     let (shown, all) = (records.len(), run.records.len());
     let unfinished = if run.finished { "" } else { ", which was interrupted" };

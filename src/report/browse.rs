@@ -30,7 +30,7 @@ pub enum By {
 /// Steps of a sparkline.
 const STEPS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 /// Bins of a histogram of samples.
-const BINS: usize = 12;
+const BINS: usize = 8;
 /// Cells of a bar.
 const BAR: usize = 40;
 
@@ -70,45 +70,47 @@ pub fn sort(records: &mut [&Record], by: By, reverse: bool) {
 }
 
 /// A row a record, with a histogram of its samples: from the fastest to twice that, and beyond in the last bin.
-pub fn table(records: &[&Record], samples: &[Sample], width: usize) -> String {
+pub fn table(records: &[&Record], samples: &[Sample], by: By, width: usize) -> String {
     let mut table = Table::new();
     table.load_preset(comfy_table::presets::NOTHING);
     table.set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header([
-        "id",
-        "time",
-        "±",
-        "samples to 2×",
-        "rate",
-        "of limit",
-        "memory",
-        "kernel",
-        "case",
-    ]);
+    let weighed = by == By::Memory;
+    let size = if weighed { "memory" } else { "of limit" };
+    table.set_header(["id", "time", "±", "samples", "rate", size, "kernel", "case"]);
     for record in records {
         let dash = || "–".to_owned();
         let timing = record.timing();
+        let share = || Some(format!("{:.0} %", 100.0 * record.share_of_peak()?));
+        let memory = || Some(record.allocated?.to_string());
         table.add_row([
             record.record_id.to_string(),
             timing.map_or_else(|| record.outcome.status().to_owned(), |t| t.median.to_string()),
-            timing.map_or_else(dash, |t| format!("{:.1} %", 100.0 * t.relative_half_width())),
+            timing.map_or_else(dash, |t| format!("{:.0} %", 100.0 * t.relative_half_width())),
             histogram(&times(samples, record.record_id)),
             rate(record).unwrap_or_else(dash),
-            record.share_of_peak().map_or_else(dash, |share| format!("{:.0} %", 100.0 * share)),
-            record.allocated.map_or_else(dash, |bytes| bytes.to_string()),
+            if weighed { memory() } else { share() }.unwrap_or_else(dash),
             record.kernel.clone(),
-            format!("{} {}", record.case.key(), record.device),
+            case(record),
         ]);
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    for column in [0, 1, 2, 4, 5, 6] {
-        let column = table.column_mut(column).expect("the header has nine columns");
+    for column in [0, 1, 2, 4, 5] {
+        let column = table.column_mut(column).expect("the header has eight columns");
         column.set_cell_alignment(CellAlignment::Right);
     }
     let lines = table.lines().map(|line| shorten(line.trim_end(), width) + "\n");
     lines.collect()
+}
+
+/// A case's key without what its kernel says already and what is usual, and the device where it is not the CPU.
+fn case(record: &Record) -> String {
+    let key = record.case.key();
+    let family = format!("{}/", record.case.problem.family().name());
+    let key = key.strip_prefix(&family).unwrap_or(&key);
+    let key = key.strip_suffix("/warm/burst").unwrap_or(key);
+    if record.device == "cpu" { key.to_owned() } else { format!("{key} {}", record.device) }
 }
 
 fn times(samples: &[Sample], record_id: u64) -> Vec<f64> {
@@ -184,7 +186,7 @@ fn bar(share: f64) -> String {
     const PARTS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
     let eighths = (share.clamp(0.0, 1.0) * (BAR * 8) as f64).round() as usize;
     let mut text = "█".repeat(eighths / 8);
-    if eighths % 8 > 0 {
+    if !eighths.is_multiple_of(8) {
         text.push(PARTS[eighths % 8]);
     }
     text
@@ -298,7 +300,7 @@ mod tests {
     fn no_line_is_wider_than_the_terminal_and_the_longest_bar_is_the_fastest() {
         let records = synthetic::records();
         let rows: Vec<&Record> = records.iter().collect();
-        for text in [table(&rows, &[], 80), bars(&rows, 80)] {
+        for text in [table(&rows, &[], By::Order, 80), bars(&rows, 80)] {
             assert!(text.lines().count() > 3, "{text}");
             assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         }

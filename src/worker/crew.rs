@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::client::{Client, Spawn};
 use super::exchange::Handover;
 use super::protocol::{Reply, Request, Visit};
+use super::trace::Trace;
 use crate::device::Capabilities;
 use crate::error::{Error, Result};
 use crate::measure::{Crew, Job};
@@ -46,6 +48,8 @@ pub struct Processes {
     impatient: HashSet<String>,
     /// What the GPU can do that the workers are on, where they are on one.
     gpu: Option<Capabilities>,
+    /// What is told of every request, and the device that it is told of.
+    trace: Option<(Arc<Mutex<Trace>>, String)>,
 }
 
 struct Handle {
@@ -70,7 +74,13 @@ impl Processes {
             patience: None,
             impatient: HashSet::new(),
             gpu: None,
+            trace: None,
         }
+    }
+
+    /// Tells every request to `trace` from now on, as one of `device`.
+    pub fn tell(&mut self, trace: Arc<Mutex<Trace>>, device: &str) {
+        self.trace = Some((trace, device.to_owned()));
     }
 
     /// Adds external programs by provider: they get operands in files, and their results are checked here.
@@ -197,10 +207,17 @@ impl Processes {
         request: &Request,
         limit: Duration,
     ) -> Result<Reply> {
+        let asked = Instant::now();
         let client = self.ensure(process, provider)?;
         let reply = client.ask(request, limit);
+        if let Some((trace, device)) = &self.trace {
+            let worker = format!("{provider} {process}");
+            let mut trace = trace.lock().unwrap_or_else(|broken| broken.into_inner());
+            trace.note(device, &worker, request, asked, &reply);
+        }
+        let client = self.live.get_mut(&(provider.to_owned(), process));
         match &reply {
-            Ok(_) => client.park(),
+            Ok(_) => client.into_iter().for_each(Client::park),
             Err(_) => self.forget(process, provider),
         }
         reply

@@ -13,6 +13,7 @@ mod lines;
 mod obituary;
 pub mod protocol;
 mod serve;
+pub mod trace;
 
 pub use client::{Client, Spawn};
 pub use crew::Processes;

@@ -1,4 +1,7 @@
-//! `scalemark profile`: where the work of a CUDA kernel is, line by line, from the simulator.
+//! `scalemark profile`: where the work of a kernel is: a CPU kernel's by sampling it, a CUDA kernel's line by line on the simulator.
+
+#[cfg(unix)]
+mod cpu;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -6,8 +9,10 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 use super::simulate::{self, Pace};
+use crate::device::cpu::detect_capabilities;
 use crate::device::{Device, DeviceName};
-use crate::kernels::Registry;
+use crate::kernels::cuda::Architecture;
+use crate::kernels::{Kernel, Registry};
 use crate::ops::Case;
 use crate::plan::select::Selection;
 use crate::report::listing::{self, Listing, Shown};
@@ -15,27 +20,40 @@ use crate::report::listing::{self, Listing, Shown};
 /// Options of `profile`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  scalemark profile matmul/simd -m 1024 --threads 1 --svg flame.svg
+  scalemark profile attention/simd --seq 512 --dtype f32 --pass fwd --threads 1 --instructions
   scalemark profile matmul/tiled -m 256
   scalemark profile attention/flash-mma --seq 256 --dtype bf16 --pass fwd --device sim:sm_80 --html flash.html
   scalemark profile optimizer/vectorized --op adamw --params 100000 --all
 
-Counts are exact and no times: instructions, lanes that executed them, sectors of global memory, conflicts in shared memory, lanes
-apart, operations of tensor cores. What is inlined counts where it is written. Any other kernel: scalemark sim FILE.cu --lines")]
+A CPU kernel is launched over and over and sampled: time by file and line, a flame graph, its place under the roofs that probes
+reach. Of a CUDA kernel counts are shown, exact and no times: instructions, lanes that executed them, sectors of global memory,
+conflicts in shared memory, lanes apart, operations of tensor cores. What is inlined counts where it is written. Any other CUDA
+kernel: scalemark sim FILE.cu --lines")]
 pub struct Args {
-    /// The kernel, as `scalemark list --device sim` names it
+    /// The kernel, as `scalemark list` and `scalemark kernels` name it
     #[arg(value_name = "KERNEL")]
     of: String,
     #[command(flatten)]
     selection: Selection,
-    /// The simulator's architecture
-    #[arg(long, value_name = "DEVICE", default_value = "sim")]
-    device: DeviceName,
-    /// Show every line, not only those about what was executed
+    /// Where: cpu, or the simulator as sim:sm_90a [default: as the kernel]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<DeviceName>,
+    /// On the simulator: show every line, not only those about what was executed
     #[arg(long)]
     all: bool,
-    /// Write it as a page too
+    /// On the simulator: write it as a page too
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// On the CPU: draw a flame graph
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// On the CPU: how long to launch
+    #[arg(long, value_name = "TIME", default_value = "3s")]
+    time: humantime::Duration,
+    /// On the CPU: count what a launch executes, under valgrind
+    #[arg(long)]
+    instructions: bool,
     /// Seed of operands
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -44,60 +62,110 @@ pub struct Args {
     nvrtc: Option<PathBuf>,
 }
 
-/// Simulates one launch and prints its source with counts.
+/// Profiles one kernel on one case.
 ///
 /// # Errors
 /// On usage errors, where there is no NVRTC, and where the kernel does not take the case or is found to be wrong.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let DeviceName::Sim(architecture) = args.device else {
-        bail!("--device {}: lines are counted on the simulator only; use sim:sm_90a", args.device);
-    };
     if !args.selection.kernel.is_empty() {
         bail!("the kernel is {} already; leave --kernel out", args.of);
     }
-    let registry = Registry::cuda();
-    let mut selection = Selection { kernel: vec![args.of.clone()], ..args.selection };
-    let kernels = selection.kernels(&registry)?;
+    let is_of_cpu = Registry::default().get(&args.of).is_some();
+    let default = if is_of_cpu { DeviceName::Cpu } else { DeviceName::SIM };
+    match args.device.unwrap_or(default) {
+        DeviceName::Sim(architecture) => simulated(&args, architecture),
+        DeviceName::Cpu => sampled(&args),
+        DeviceName::Gpus(_) => bail!(
+            "a GPU's own profiler sees more: `ncu` or `nsys` before `scalemark verify --device cuda --kernel {}`; here use --device sim:sm_90a",
+            args.of
+        ),
+    }
+}
+
+/// The one kernel of a registry that is asked for.
+fn kernel(args: &Args, registry: &Registry) -> anyhow::Result<&'static dyn Kernel> {
+    let selection = Selection { kernel: vec![args.of.clone()], ..args.selection.clone() };
+    let kernels = selection.kernels(registry)?;
     let [kernel] = kernels[..] else { bail!("{} is not one kernel; name one", args.of) };
-    let Some(row) = kernel.as_cuda() else {
-        bail!("{} has no source of ours; `scalemark kernels` names those that have", args.of);
-    };
-    selection.kernel.clear();
-    let device = simulate::device(architecture, args.nvrtc.as_deref())?;
-    let Device::Sim(sim) = &device else { unreachable!("made by `simulate::device`") };
-    let cases = selection.cases(1)?;
-    let takes = |case: &Case| Pace::default().refuses(sim, row, case);
-    let taken: Vec<Case> =
-        cases.iter().map(|planned| planned.case).filter(|case| takes(case).is_none()).collect();
-    let case = match taken[..] {
-        [case] => case,
+    Ok(kernel)
+}
+
+/// The one case that the kernel takes of those that are asked for.
+fn case(
+    args: &Args,
+    threads: usize,
+    refuses: &dyn Fn(&Case) -> Option<String>,
+) -> anyhow::Result<Case> {
+    let cases = args.selection.cases(threads)?;
+    let all = || cases.iter().map(|planned| planned.case);
+    let taken: Vec<Case> = all().filter(|case| refuses(case).is_none()).collect();
+    match taken[..] {
+        [case] => Ok(case),
         [] => {
-            let reason = cases.first().and_then(|planned| takes(&planned.case));
-            bail!("{} takes none of these cases: {}", row.id, reason.unwrap_or_default());
+            let reason = all().next().and_then(|case| refuses(&case)).unwrap_or_default();
+            bail!("{} takes none of these cases: {reason}", args.of)
         }
         _ => {
             let keys: Vec<String> = taken.iter().take(8).map(Case::key).collect();
             let more = if taken.len() > 8 { ", …" } else { "" };
             bail!(
-                "{} takes {} of these cases; choose one by --op, --dtype, --pass or its sizes: {}{more}",
-                row.id,
+                "{} takes {} of these cases; choose one by --op, --dtype, --pass, --threads or its sizes: {}{more}",
+                args.of,
                 taken.len(),
                 keys.join(", ")
-            );
+            )
         }
+    }
+}
+
+fn simulated(args: &Args, architecture: Architecture) -> anyhow::Result<ExitCode> {
+    if args.svg.is_some() || args.instructions {
+        bail!("--svg and --instructions are of kernels on the CPU; on the simulator use --html");
+    }
+    let kernel = kernel(args, &Registry::cuda())?;
+    let Some(row) = kernel.as_cuda() else {
+        bail!("{} has no source of ours; `scalemark kernels` names those that have", args.of);
     };
+    let device = simulate::device(architecture, args.nvrtc.as_deref())?;
+    let Device::Sim(sim) = &device else { unreachable!("made by `simulate::device`") };
+    let case = case(args, 1, &|case| Pace::default().refuses(sim, row, case))?;
     let (counted, ptx) = sim.profile(row, &case, &case.inputs(args.seed))?;
     let source = row.source();
     let sources: Vec<listing::Source> =
         source.headers.iter().copied().chain([(source.name, source.text)]).collect();
     let title = format!("{} on {}, {architecture}", row.id, case.key());
     let listing = Listing::new(&title, &counted, &sources, ("PTX", &ptx));
-    show(
-        &listing,
-        if args.all { Shown::Everything } else { Shown::Executed },
-        args.html.as_deref(),
-    )?;
+    let shown = if args.all { Shown::Everything } else { Shown::Executed };
+    show(&listing, shown, args.html.as_deref())?;
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(unix)]
+fn sampled(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.html.is_some() || args.all {
+        bail!("--html and --all are of kernels on the simulator; on the CPU use --svg");
+    }
+    let kernel = kernel(args, &Registry::default())?;
+    let capabilities = detect_capabilities();
+    let registry = Registry::default();
+    let refuses = |case: &Case| match registry.for_case(case).any(|k| k.id() == kernel.id()) {
+        true => Some(kernel.refuses(&capabilities, case)?.into_owned()),
+        false => Some(format!("does no {}", case.problem.op())),
+    };
+    let case = case(args, capabilities.threads, &refuses)?;
+    let options = cpu::Options {
+        time: args.time.into(),
+        svg: args.svg.as_deref(),
+        instructions: args.instructions,
+        seed: args.seed,
+    };
+    super::show(&cpu::run(kernel, &case, &options)?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(not(unix))]
+fn sampled(args: &Args) -> anyhow::Result<ExitCode> {
+    bail!("{}: kernels are sampled on Unix only", args.of)
 }
 
 /// Prints a listing, and writes its page where one is asked for.

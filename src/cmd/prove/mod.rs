@@ -1,6 +1,6 @@
 //! `scalemark prove`: how often gate and history err, and what they find.
 
-mod callgrind;
+pub(super) mod callgrind;
 mod decisions;
 mod history;
 mod levels;
