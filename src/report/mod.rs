@@ -4,6 +4,8 @@
 
 pub mod across;
 pub(crate) mod axis;
+mod bars;
+mod canvas;
 pub(crate) mod chart;
 mod charts;
 mod compare;
@@ -11,12 +13,14 @@ mod counted;
 pub(crate) mod draw;
 mod findings;
 mod group;
+mod heat;
 pub(crate) mod html;
 mod layout;
 mod markdown;
 pub(crate) mod palette;
 pub mod profiled;
 mod reasons;
+pub mod site;
 mod sweep;
 #[cfg(test)]
 mod synthetic;
@@ -26,11 +30,13 @@ mod tables;
 mod tests;
 mod write;
 
+pub(crate) use html::href;
 pub use table::terminal;
-pub(crate) use write::whole;
-pub use write::{Written, write};
+pub use write::{Written, document, write};
+pub(crate) use write::{pictures, whole};
 
 use crate::record::{Counter, Record};
+use crate::stats::PowerLaw;
 
 /// The law t = a + b·nᵖ, fitted to a sweep.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,6 +53,13 @@ pub struct Law {
     pub p_high: f64,
     /// The largest distance of a point from the law, relative to the point.
     pub max_relative_error: f64,
+}
+
+impl From<PowerLaw> for Law {
+    fn from(fit: PowerLaw) -> Law {
+        let PowerLaw { a, b, p, p_low, p_high, max_relative_error, points: _ } = fit;
+        Law { a, b, p, p_low, p_high, max_relative_error }
+    }
 }
 
 impl Law {

@@ -11,9 +11,15 @@
   for (const r of rows) {
     const base = baseTime.get(key(r));
     r.ratio = base === undefined || r.ns === null || r.s === data.base ? null : base / r.ns;
-    const c = data.cases[r.c];
-    r.words = [data.sides[r.s], c.op, c.sizes, c.dtype, c.on, c.models, data.kernels[r.k], r.status, r.detail].join(" ").toLowerCase();
   }
+  // Only a search needs these: made at the first, and kept.
+  const words = (r) => {
+    if (r.words === undefined) {
+      const c = data.cases[r.c];
+      r.words = [data.sides[r.s], c.op, c.sizes, c.dtype, c.on, c.models, data.kernels[r.k], r.status, r.detail].join(" ").toLowerCase();
+    }
+    return r.words;
+  };
   const time = (ns) => {
     const [unit, by] = ns < 1e3 ? ["ns", 1] : ns < 1e6 ? ["µs", 1e3] : ns < 1e9 ? ["ms", 1e6] : ["s", 1e9];
     return (ns / by).toPrecision(3) + " " + unit;
@@ -50,14 +56,17 @@
     th.append(button);
     head.append(th);
   });
+  // What each select asks for, and the values that it has.
+  const of = (name) => data.cases.map((c) => c[name]);
   const selects = [
-    ["op", (r) => data.cases[r.c].op],
-    ["dtype", (r) => data.cases[r.c].dtype],
-    ["machine", (r) => data.sides[r.s]],
-    ["status", (r) => r.status],
+    ["op", (r) => data.cases[r.c].op, of("op")],
+    ["dtype", (r) => data.cases[r.c].dtype, of("dtype")],
+    ["under", (r) => data.cases[r.c].on, of("on")],
+    ["machine", (r) => data.sides[r.s], data.sides],
+    ["status", (r) => r.status, rows.map((r) => r.status)],
   ];
-  for (const [id, of] of selects) {
-    for (const value of [...new Set(rows.map(of))].sort()) byId(id).append(new Option(value, value));
+  for (const [id, , values] of selects) {
+    for (const value of [...new Set(values)].sort()) byId(id).append(new Option(value, value));
     byId(id).addEventListener("change", () => { shown = PAGE; draw(); });
   }
   const models = new Set();
@@ -74,19 +83,19 @@
     root.dataset.theme = dark ? "light" : "dark";
   });
   const chosen = () => {
-    const words = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const wanted = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
     const model = byId("model").value;
     const tests = selects.map(([id, of]) => [byId(id).value, of]).filter(([value]) => value !== "");
-    return rows.filter((r) => tests.every(([value, of]) => of(r) === value)
-      && (model === "" || data.cases[r.c].models.split(" ").includes(model))
-      && words.every((word) => r.words.includes(word)));
+    const hasModel = data.cases.map((c) => model === "" || c.models.split(" ").includes(model));
+    return rows.filter((r) => hasModel[r.c] && tests.every(([value, of]) => of(r) === value)
+      && wanted.every((word) => words(r).includes(word)));
   };
   const draw = () => {
     const found = chosen();
-    const of = columns[order.at][1];
+    const key = columns[order.at][1];
     const sign = order.up ? 1 : -1;
     found.sort((a, b) => {
-      const [x, y] = [of(a), of(b)];
+      const [x, y] = [key(a), key(b)];
       if (x === null || y === null) return (x === null) - (y === null);
       return sign * (x < y ? -1 : x > y ? 1 : 0);
     });
