@@ -70,14 +70,28 @@ fn every_control_does_what_it_says_and_nothing_is_complained_of() {
     assert_eq!(browser.eval("document.getElementById('more').hidden"), true);
     sorting(&mut browser);
     folding_and_themes(&mut browser);
+    printing(&mut browser);
     assert_eq!(browser.complaints, Vec::<String>::new());
+}
+
+/// On paper nothing is cut off or folded away, and dark ground is white.
+fn printing(browser: &mut Browser) {
+    browser.eval("document.documentElement.dataset.theme = 'dark'");
+    browser.eval("document.querySelectorAll('details').forEach(d => d.open = false)");
+    browser.ask("Emulation.setEmulatedMedia", serde_json::json!({ "media": "print" }));
+    let looks = "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector('.picture rect')).fill, \
+                 getComputedStyle(document.querySelector('.wide')).overflowX, getComputedStyle(document.getElementById('filters')).display].join()";
+    assert_eq!(browser.eval(looks), "rgb(255, 255, 255),rgb(255, 255, 255),visible,none");
+    browser.ask("Page.printToPDF", serde_json::json!({}));
+    assert_eq!(browser.eval("[...document.querySelectorAll('details')].every(d => d.open)"), true);
+    browser.ask("Emulation.setEmulatedMedia", serde_json::json!({ "media": "" }));
 }
 
 /// Each heading sorts, by mouse and by keyboard, and says which way.
 fn sorting(browser: &mut Browser) {
     let columns =
         browser.eval("document.querySelectorAll('#head button').length").as_u64().unwrap();
-    assert_eq!(columns, 12);
+    assert_eq!(columns, 13);
     for i in 0..columns {
         for _ in 0..2 {
             browser.eval(&format!("document.querySelectorAll('#head button')[{i}].click()"));

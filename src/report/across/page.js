@@ -32,21 +32,22 @@
     ["dtype", (r) => data.cases[r.c].dtype, (r) => data.cases[r.c].dtype],
     ["under", (r) => data.cases[r.c].on, (r) => data.cases[r.c].on],
     ["kernel", (r) => data.kernels[r.k], (r) => data.kernels[r.k]],
-    ["threads", (r) => r.t, (r) => String(r.t), true],
-    ["time", (r) => r.ns, (r) => r.ns === null ? r.status : time(r.ns), true],
-    ["±", (r) => r.half, (r) => r.half === null ? "" : (100 * r.half).toFixed(1) + " %", true],
-    ["rate", (r) => r.rate, (r) => r.rate === null ? "" : rate(r.rate, data.cases[r.c].unit), true],
-    ["of peak", (r) => r.share, (r) => r.share === null ? "" : Math.round(100 * r.share) + " %", true],
-    ["× base", (r) => r.ratio, (r) => r.ratio === null ? "" : r.ratio.toFixed(2) + "×", true],
+    ["threads", (r) => r.t, (r) => String(r.t), "n"],
+    ["time", (r) => r.ns, (r) => r.ns === null ? r.status : time(r.ns), "n"],
+    ["±", (r) => r.half, (r) => r.half === null ? "" : (100 * r.half).toFixed(1) + " %", "n"],
+    ["rate", (r) => r.rate, (r) => r.rate === null ? "" : rate(r.rate, data.cases[r.c].unit), "n"],
+    ["of peak", (r) => r.share, (r) => r.share === null ? "" : Math.round(100 * r.share) + " %", "n"],
+    ["× base", (r) => r.ratio, (r) => r.ratio === null ? "" : r.ratio.toFixed(2) + "×", "n"],
+    ["remark", (r) => r.detail, (r) => r.detail, "w"],
   ];
   let order = { at: 2, up: true };
   let shown = PAGE;
   const head = byId("head");
-  columns.forEach(([name, , , numeric], i) => {
+  columns.forEach(([name, , , looks], i) => {
     const th = document.createElement("th");
     const button = document.createElement("button");
     th.scope = "col";
-    if (numeric) th.className = "n";
+    if (looks) th.className = looks;
     button.type = "button";
     button.textContent = name;
     button.addEventListener("click", () => {
@@ -106,10 +107,9 @@
     const body = document.createElement("tbody");
     for (const r of found.slice(0, shown)) {
       const tr = document.createElement("tr");
-      if (r.detail) tr.title = r.detail;
-      for (const [, , text, numeric] of columns) {
+      for (const [, , text, looks] of columns) {
         const td = document.createElement("td");
-        if (numeric) td.className = "n";
+        if (looks) td.className = looks;
         td.textContent = text(r);
         tr.append(td);
       }
@@ -120,6 +120,10 @@
       + (found.length > shown ? ", the first " + shown + " shown" : "");
     byId("more").hidden = found.length <= shown;
   };
+  // Paper has no folds.
+  addEventListener("beforeprint", () => {
+    for (const fold of document.querySelectorAll("details")) fold.open = true;
+  });
   byId("browser").hidden = false;
   draw();
 })();
