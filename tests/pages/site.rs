@@ -113,3 +113,19 @@ fn runs_of_older_schemas_are_compared_and_newer_ones_and_other_folders_refused()
     let said = refused(folder.path(), &[&all[1], folder.path().to_str().unwrap()]);
     assert!(said.contains("is not the folder of a run"), "{said}");
 }
+
+#[test]
+fn machines_of_one_name_are_told_apart_by_their_paths_and_have_no_one_link() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("one/run"), folder.path().join("two/run"));
+    for path in [&one, &two] {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        runs::write(path, "one machine", 40, 1.0);
+    }
+    let (one, two) = (one.to_str().unwrap(), two.to_str().unwrap());
+    let text = fine(folder.path(), &[one, two]);
+    assert!(text.contains("one/run") && text.contains("two/run"), "{text}");
+    let said = refused(folder.path(), &[one, two, "--site", "public"]);
+    assert!(said.contains("two runs are called run"), "{said}");
+    assert!(!folder.path().join("public").exists(), "nothing is half done");
+}
