@@ -48,5 +48,8 @@ export SCALEMARK_CACHE=${SCALEMARK_CACHE:-$PWD/target/test-cache}
 say "cargo test"
 cargo test --workspace --locked "$@"
 
+say "reports in a browser"
+scripts/html.sh --if-there
+
 say "every CUDA kernel on the simulator"
 cargo run --quiet --locked -- verify --device sim

@@ -184,7 +184,12 @@ fn runs_are_set_side_by_side_against_the_one_that_is_named() {
     let file = folder.path().join("comparison.md");
     let out = scalemark(&["report", one, two, "--base", two, "--out", file.to_str().unwrap()]);
     assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), printed);
+    let written = std::fs::read_to_string(&file).unwrap();
+    let (before, pictures) = written.split_once("\n## Pictures\n").unwrap();
+    let (_, after) = pictures.split_once("\n## ").unwrap();
+    assert_eq!(format!("{before}\n## {after}"), printed, "a file has pictures more");
+    let picture = folder.path().join("comparison-charts/variability.svg");
+    assert!(pictures.contains("(comparison-charts/variability.svg)") && picture.is_file());
 
     assert!(error(&["report", one, one]).contains("named twice"));
     let elsewhere = folder.path().join("three");

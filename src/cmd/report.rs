@@ -17,6 +17,10 @@ use crate::units::Bytes;
 
 mod across;
 mod hardware;
+mod price;
+mod site;
+
+use price::Price;
 
 /// Options of `report`.
 #[derive(Debug, clap::Args)]
@@ -25,12 +29,14 @@ mod hardware;
   scalemark report results/runs/*                          machines side by side, against the first
   scalemark report A B C --base B --out comparison.md      against B, into a file
   scalemark report A B C --html comparison.html            one page with search and filters, which needs no network
+  scalemark report A B --price a=2.49/h --price b=3.1/h    and the work that each does for its price
+  scalemark report --site public                           every run below results/runs as pages with stable links
 
 Reads machine.json and the CSV files of each folder, wherever it was measured. Of one run, writes report.md and charts/*.svg into
-it; of several, prints one comparison as Markdown and leaves the folders as they are")]
+it; of several, prints one comparison as Markdown and leaves the folders as they are; --out writes it with its pictures beside it")]
 pub struct Args {
     /// The folders of runs
-    #[arg(required = true)]
+    #[arg(required_unless_present = "site")]
     runs: Vec<PathBuf>,
     /// Of several runs, the one that the others are compared with [default: the first]
     #[arg(long, value_name = "RUN")]
@@ -41,6 +47,13 @@ pub struct Args {
     /// Of several runs, the file to write the comparison to, as one HTML page
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Of several runs, what an hour of a machine costs, in any one currency: work for money is compared (again for each machine)
+    #[arg(long, value_name = "NAME=2.49/h")]
+    price: Vec<Price>,
+    /// Write a static site of the runs (of all below results/runs, if none is named) into this folder: an index, a page for each
+    /// run, the comparison. Removes pages of runs that are gone, and touches nothing that it did not write
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "html", "ncu"])]
+    site: Option<PathBuf>,
     /// Of one run, what `ncu --csv` wrote about a verify of the same options on a GPU: beside the counters of a simulated run
     #[arg(long, value_name = "FILE")]
     ncu: Option<PathBuf>,
@@ -51,8 +64,13 @@ pub struct Args {
 /// # Errors
 /// When a folder holds no whole run, or a file cannot be written.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let plain = [&args.base, &args.out, &args.html].iter().all(|option| option.is_none());
+    if let Some(folder) = &args.site {
+        site::publish(&args, folder)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     match &args.runs[..] {
-        [run] if [&args.base, &args.out, &args.html].iter().all(|option| option.is_none()) => {
+        [run] if plain && args.price.is_empty() => {
             let records = make(run)?;
             let table = report::terminal(&records, super::width());
             let path = run.join("report.md");
@@ -62,12 +80,17 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             }
         }
         [_] => bail!(
-            "--base, --out and --html are of comparisons; name the runs to compare with as well"
+            "--base, --out, --html and --price are of comparisons; name the runs to compare with as well"
         ),
         _ if args.ncu.is_some() => bail!("--ncu is of one run; name only that one"),
         _ => across::compare(&args)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The parameters of a model that has a name.
+fn params(name: &str) -> Option<f64> {
+    models::find(name).ok().map(|m| m.parameters() as f64)
 }
 
 /// Writes report and charts of a run folder; returns its records.
@@ -76,28 +99,29 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// As [`run`].
 pub fn make(folder: &Path) -> anyhow::Result<Vec<crate::record::Record>> {
     let run = Run::read(folder)?;
-    let params = |name: &str| models::find(name).ok().map(|m| m.parameters() as f64);
-    let law = |points: &[(f64, f64)]| {
-        let fit = power_law(points)?;
-        let (a, b, p, p_low, p_high) = (fit.a, fit.b, fit.p, fit.p_low, fit.p_high);
-        Some(Law { a, b, p, p_low, p_high, max_relative_error: fit.max_relative_error })
-    };
+    let facts = facts(&run.machine);
+    with_input(&run, &facts, |input| report::write(folder, input))?;
+    Ok(run.records)
+}
+
+/// Does something with what a report of a run is made from.
+fn with_input<T>(
+    run: &Run,
+    machine: &[(String, String)],
+    body: impl FnOnce(&ReportInput) -> T,
+) -> T {
     let bends = |points: &[(f64, f64)]| {
         bends(points).iter().map(|bend| (bend.n_left, bend.n_right)).collect()
     };
-    let facts = facts(&run.machine);
-    let command = run.machine["software"]["command"].as_str().unwrap_or("scalemark run").to_owned();
-    let input = ReportInput {
+    body(&ReportInput {
         records: &run.records,
         counters: &run.counters,
-        command: &command,
-        machine: &facts,
+        command: run.machine["software"]["command"].as_str().unwrap_or("scalemark run"),
+        machine,
         params: &params,
-        law: &law,
+        law: &|points| power_law(points).map(Law::from),
         bends: &bends,
-    };
-    report::write(folder, &input)?;
-    Ok(run.records)
+    })
 }
 
 /// The lines on the machine that a report begins with, as far as `machine.json` has them.

@@ -28,6 +28,8 @@ impl Unit {
         match self {
             Unit::Number => trim(value),
             Unit::Count => prefixed(value, 1000.0, &["", "k", "M", "B", "T"], ""),
+            // Not by way of nanoseconds, of which absurd times have more than a number holds.
+            Unit::Seconds if value >= 1.0 => format!("{} s", trim(value)),
             Unit::Seconds => {
                 let nanos = value * 1e9;
                 prefixed(nanos, 1000.0, &["ns", "µs", "ms", "s"], " ")
@@ -42,12 +44,25 @@ fn trim(value: f64) -> String {
     if value == 0.0 {
         return "0".to_owned();
     }
+    if !(1e-9..1e7).contains(&value.abs()) {
+        return format!("{value:.0e}");
+    }
     let decimals = (3 - value.abs().log10().floor() as i32).clamp(0, 9) as usize;
     let text = format!("{value:.decimals$}");
     if text.contains('.') {
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
     } else {
         text
+    }
+}
+
+/// A ratio in three digits: `0.05`, `1.24`, `12.4`, `1240`; as a power of ten where it is absurd.
+pub fn three_digits(ratio: f64) -> String {
+    match ratio {
+        r if !(0.005..99_999.5).contains(&r) => format!("{r:.0e}"),
+        r if r < 9.995 => format!("{r:.2}"),
+        r if r < 99.95 => format!("{r:.1}"),
+        r => format!("{r:.0}"),
     }
 }
 
@@ -97,10 +112,13 @@ impl Axis {
         }
         let range = match scale {
             Scale::Linear => (0.0, if high > 0.0 { high * 1.06 } else { 1.0 }),
-            Scale::Log if high < low * 1.5 => (low / 2.0, high * 2.0),
+            Scale::Log if high < low * 1.5 => {
+                ((low / 2.0).max(f64::MIN_POSITIVE), (high * 2.0).min(f64::MAX))
+            }
             Scale::Log => {
-                let pad = (high / low).powf(0.05);
-                (low / pad, high * pad)
+                // By logarithms: the ratio of absurd values has no number.
+                let pad = ((high.ln() - low.ln()) * 0.05).exp();
+                ((low / pad).max(f64::MIN_POSITIVE), (high * pad).min(f64::MAX))
             }
         };
         let axis = Axis { label: label.into(), scale, unit, range, ticks: Vec::new() };
@@ -131,7 +149,7 @@ impl Axis {
         let (low, high) = self.range;
         let share = match self.scale {
             Scale::Linear => (value - low) / (high - low),
-            Scale::Log => (value / low).ln() / (high / low).ln(),
+            Scale::Log => (value.ln() - low.ln()) / (high.ln() - low.ln()),
         };
         share.is_finite().then_some(share)
     }
@@ -171,7 +189,7 @@ fn binary_ticks((low, high): (f64, f64), most: usize) -> Vec<f64> {
         let steps = powers.clone().filter(|p| p.rem_euclid(n) == 0).map(|p| 2f64.powi(p));
         steps.filter(|v| (low..=high).contains(v)).collect()
     };
-    [1, 2, 5, 10, 20]
+    [1, 2, 5, 10, 20, 50, 100, 200, 500]
         .map(every)
         .into_iter()
         .find(|ticks| ticks.len() <= most)
@@ -191,6 +209,31 @@ mod tests {
         assert_eq!(Unit::Bytes.format(3.0 * 1024.0), "3 KiB");
         assert_eq!(Unit::Number.format(0.05), "0.05");
         assert_eq!(Unit::Number.format(1500.0), "1500");
+    }
+
+    #[test]
+    fn absurd_values_have_an_axis_and_short_ticks() {
+        for values in [[1e-300, 1e300], [f64::MIN_POSITIVE, f64::MAX], [f64::MAX, f64::MAX]] {
+            for unit in [Unit::Number, Unit::Seconds, Unit::Bytes, Unit::Count] {
+                let axis = Axis::fit("x", Scale::Log, unit, values).unwrap();
+                assert!(
+                    axis.place(values[1]).is_some_and(|s| (0.0..=1.0).contains(&s)),
+                    "{axis:?}"
+                );
+                let ticks = axis.ticks.iter().map(|tick| unit.format(*tick));
+                assert!(
+                    axis.ticks.len() <= 8
+                        && ticks.into_iter().all(|text| text.len() < 12 && !text.contains("inf"))
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn ratios_of_any_size_are_short() {
+        let ratios = [0.05, 1.236, 12.36, 123.6].map(three_digits);
+        assert_eq!(ratios, ["0.05", "1.24", "12.4", "124"]);
+        assert!([1e-300, 1e300, 0.004, 1e5].map(three_digits).iter().all(|text| text.len() <= 6));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
 use super::group::{Group, rate};
-use super::table::shorten;
+use super::layout::shorten;
 use crate::record::{Outcome, Record, Sample};
 
 /// What rows are sorted by, the first as a reader wants it: the fastest, the nearest to the limit, the smallest.

@@ -56,6 +56,16 @@ pub struct Entry {
     pub detail: String,
 }
 
+/// What the series of a chart stand for, which its legend says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Subject {
+    /// Kernels: ours solid and filled, baselines dashed and hollow.
+    #[default]
+    Kernels,
+    /// Machines, of several runs; a dashed line is a limit of one.
+    Machines,
+}
+
 /// A chart, ready to be drawn with [`super::draw::render`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chart {
@@ -77,6 +87,8 @@ pub struct Chart {
     pub names: Vec<(f64, String)>,
     /// The legend, ours first.
     pub legend: Vec<Entry>,
+    /// What series stand for.
+    pub subject: Subject,
 }
 
 impl Chart {

@@ -1,63 +1,39 @@
 //! Draws a [`Chart`] as SVG.
 //!
-//! Everything is laid out in pixels by estimated text widths, so that no font is needed to make a chart: the legend stands
-//! at the right, outside the plot, and every label has a place of its own. The background is white in light and dark
-//! viewers.
+//! The legend stands at the right, outside the plot, and every label has a place of its own.
 
-use plotters::backend::{DrawingBackend, SVGBackend};
-use plotters::prelude::{RGBColor, ShapeStyle};
-use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{Color, FontTransform, TextStyle};
+use plotters::style::text_anchor::HPos;
 
 use super::axis::Axis;
-use super::chart::{Chart, Entry, Panel, Series};
+use super::canvas::{Canvas, Drawn, GRID, INK, PAPER, Picture, REFERENCE, SOFT};
+use super::chart::{Chart, Entry, Panel, Series, Subject};
 use super::layout::{LABEL, LEFT, Layout, MARGIN, SMALL, entry_height, heading, text_width};
 use super::palette::{Look, Marker};
-use crate::error::{Error, Result};
-
-/// What drawing a thing comes to; the backend's own error type has no public name.
-type Drawn = Result<(), Box<dyn std::error::Error + Send + Sync>>;
-
-/// Says in each file who made it, so that only own files are ever removed.
-pub const SIGNATURE: &str = "<desc>Made by scalemark report.</desc>";
-
-/// The opacity that stands for a dashed line until the text is finished: the backend cannot write dashes.
-const DASHED: f64 = 0.99;
-
-const INK: (u8, u8, u8) = (30, 30, 30);
-const SOFT: (u8, u8, u8) = (95, 95, 95);
-const GRID: (u8, u8, u8) = (228, 228, 228);
-const REFERENCE: (u8, u8, u8) = (150, 150, 150);
+use crate::error::Result;
 
 /// The chart as the text of an SVG file.
 ///
 /// # Errors
-/// Only if the drawing library fails, which it has no reason to when it writes to memory.
+/// As [`picture`].
 pub fn render(chart: &Chart) -> Result<String> {
-    let layout = Layout::of(chart);
-    let mut svg = String::new();
-    let size = (layout.size.0 as u32, layout.size.1 as u32);
-    let drawn = (|| -> Drawn {
-        let mut canvas = Canvas(SVGBackend::with_string(&mut svg, size));
-        canvas.chart(chart, &layout)?;
-        Ok(canvas.0.present()?)
-    })();
-    drawn.map_err(|e| Error::Library(format!("failed to draw the chart {}: {e}", chart.name)))?;
-    let mut svg =
-        svg.replace(&format!("opacity=\"{DASHED}\""), "opacity=\"1\" stroke-dasharray=\"7 5\"");
-    let end_of_tag = svg.find('>').map_or(0, |i| i + 1);
-    svg.insert_str(end_of_tag, &format!("\n{SIGNATURE}"));
-    Ok(svg)
+    Ok(picture(chart)?.file())
 }
 
-struct Canvas<'a>(SVGBackend<'a>);
+/// The chart as a picture, for a file or a page.
+///
+/// # Errors
+/// As [`Picture::draw`].
+pub fn picture(chart: &Chart) -> Result<Picture> {
+    let layout = Layout::of(chart);
+    let names = (&*chart.name, &*chart.title, &*chart.alt());
+    Picture::draw(names, layout.size, |canvas| canvas.chart(chart, &layout))
+}
 
 impl Canvas<'_> {
     fn chart(&mut self, chart: &Chart, layout: &Layout) -> Drawn {
-        self.fill((0, 0), layout.size, (255, 255, 255))?;
-        self.text(&chart.title, (MARGIN, 24), 16.0, INK, HPos::Left, true)?;
+        self.bold(&chart.title, (MARGIN, 24), 16.0)?;
         for (i, line) in layout.caption.iter().enumerate() {
-            self.text(line, (MARGIN, 46 + 16 * i as i32), LABEL, SOFT, HPos::Left, false)?;
+            self.text(line, (MARGIN, 46 + 16 * i as i32), LABEL, SOFT, HPos::Left)?;
         }
         let columns = chart.columns.clamp(1, chart.panels.len().max(1));
         for (i, panel) in chart.panels.iter().enumerate() {
@@ -71,7 +47,7 @@ impl Canvas<'_> {
             self.grid(&frame, i % columns == 0, bottom)?;
             if !panel.title.is_empty() {
                 let place = (frame.corner.0 + 2, frame.corner.1 - 11);
-                self.text(&panel.title, place, LABEL, INK, HPos::Left, true)?;
+                self.bold(&panel.title, place, LABEL)?;
             }
             if i == 0 {
                 self.names(&frame, &chart.names)?;
@@ -79,7 +55,7 @@ impl Canvas<'_> {
             self.panel(&frame, panel)?;
         }
         self.labels(chart, layout, columns)?;
-        self.legend(&chart.legend, layout.legend)
+        self.legend(chart.subject, &chart.legend, layout.legend)
     }
 
     /// The grid, the ticks and the frame of a panel.
@@ -95,7 +71,7 @@ impl Canvas<'_> {
             // A label that would touch its neighbour or the next panel's is left out; its grid line stays.
             if bottom && x - half > end + 6 && (left || x - half > x0) {
                 end = x + half;
-                self.text(&text, (x, y1 + 13), SMALL, INK, HPos::Center, false)?;
+                self.text(&text, (x, y1 + 13), SMALL, INK, HPos::Center)?;
             }
         }
         let mut last = i32::MAX;
@@ -105,7 +81,7 @@ impl Canvas<'_> {
             if left && y + 15 <= last {
                 last = y;
                 let text = frame.y.unit.format(tick);
-                self.text(&text, (x0 - 7, y), SMALL, INK, HPos::Right, false)?;
+                self.text(&text, (x0 - 7, y), SMALL, INK, HPos::Right)?;
             }
         }
         self.line(&[(x0, y0), (x0, y1), (x1, y1), (x1, y0), (x0, y0)], SOFT, 1)
@@ -117,7 +93,7 @@ impl Canvas<'_> {
         let right = layout.corner(columns - 1, columns).0 + layout.panel.0;
         let bottom = layout.corner(last, columns).1 + layout.panel.1;
         let centre = (LEFT + right) / 2;
-        self.text(&chart.x.label, (centre, bottom + 34), LABEL, INK, HPos::Center, false)?;
+        self.text(&chart.x.label, (centre, bottom + 34), LABEL, INK, HPos::Center)?;
         let place = (MARGIN + 2, (layout.top + bottom) / 2);
         self.turned(&chart.y.label, place, LABEL, HPos::Center)
     }
@@ -189,12 +165,9 @@ impl Canvas<'_> {
 
     fn marker(&mut self, (x, y): (i32, i32), look: Look, radius: i32) -> Drawn {
         let r = if look.own { radius } else { radius + 1 };
+        let inside = if look.own { look.colour } else { PAPER };
         let corners: Vec<(i32, i32)> = match look.marker {
-            Marker::Circle => {
-                let style = solid(if look.own { look.colour } else { (255, 255, 255) }, 1);
-                self.0.draw_circle((x, y), r as u32, &style.filled(), true)?;
-                return Ok(self.0.draw_circle((x, y), r as u32, &solid(look.colour, 2), false)?);
-            }
+            Marker::Circle => return self.circle((x, y), r, inside, look.colour),
             Marker::Square => vec![(x - r, y - r), (x + r, y - r), (x + r, y + r), (x - r, y + r)],
             Marker::Up => vec![(x, y - r - 1), (x + r + 1, y + r), (x - r - 1, y + r)],
             Marker::Diamond => {
@@ -203,19 +176,15 @@ impl Canvas<'_> {
             }
             Marker::Down => vec![(x, y + r + 1), (x + r + 1, y - r), (x - r - 1, y - r)],
         };
-        let inside = if look.own { look.colour } else { (255, 255, 255) };
-        self.0.fill_polygon(corners.iter().copied(), &solid(inside, 1).filled())?;
-        let mut outline = corners;
-        outline.extend_from_within(..2);
-        self.line(&outline, look.colour, 2)
+        self.polygon(&corners, inside, look.colour)
     }
 
-    fn legend(&mut self, legend: &[Entry], (x, mut y): (i32, i32)) -> Drawn {
+    fn legend(&mut self, subject: Subject, legend: &[Entry], (x, mut y): (i32, i32)) -> Drawn {
         let mut last = "";
         for entry in legend {
-            if heading(entry) != last {
-                last = heading(entry);
-                self.text(last, (x, y + 12), SMALL, SOFT, HPos::Left, false)?;
+            if heading(subject, entry) != last {
+                last = heading(subject, entry);
+                self.text(last, (x, y + 12), SMALL, SOFT, HPos::Left)?;
                 y += 28;
             }
             let swatch = [(x, y + 4), (x + 28, y + 4)];
@@ -226,64 +195,19 @@ impl Canvas<'_> {
             if let Some(look) = entry.look {
                 self.marker((x + 14, y + 4), look, 4)?;
             }
-            self.text(&entry.label, (x + 36, y + 4), LABEL, INK, HPos::Left, false)?;
+            self.text(&entry.label, (x + 36, y + 4), LABEL, INK, HPos::Left)?;
             if !entry.detail.is_empty() {
-                self.text(&entry.detail, (x + 36, y + 19), SMALL, SOFT, HPos::Left, false)?;
+                self.text(&entry.detail, (x + 36, y + 19), SMALL, SOFT, HPos::Left)?;
             }
             y += entry_height(entry);
         }
         Ok(())
     }
 
-    fn fill(&mut self, from: (i32, i32), to: (i32, i32), colour: (u8, u8, u8)) -> Drawn {
-        Ok(self.0.draw_rect(from, to, &solid(colour, 1).filled(), true)?)
-    }
-
-    fn line(&mut self, path: &[(i32, i32)], colour: (u8, u8, u8), width: u32) -> Drawn {
-        Ok(self.0.draw_path(path.iter().copied(), &solid(colour, width))?)
-    }
-
     /// A line that is solid where it is ours and dashed where it is a baseline's.
     fn stroke(&mut self, path: &[(i32, i32)], look: Look) -> Drawn {
-        let mut style = solid(look.colour, 2);
-        if !look.own {
-            style.color = style.color.mix(DASHED);
-        }
-        Ok(self.0.draw_path(path.iter().copied(), &style)?)
+        if look.own { self.line(path, look.colour, 2) } else { self.dashed(path, look.colour, 2) }
     }
-
-    fn text(
-        &mut self,
-        text: &str,
-        at: (i32, i32),
-        size: f64,
-        colour: (u8, u8, u8),
-        align: HPos,
-        bold: bool,
-    ) -> Drawn {
-        let mut style = style(size, colour, align);
-        if bold {
-            style.font = style.font.style(plotters::style::FontStyle::Bold);
-        }
-        Ok(self.0.draw_text(text, &style, at)?)
-    }
-
-    /// A text that runs upwards.
-    fn turned(&mut self, text: &str, at: (i32, i32), size: f64, align: HPos) -> Drawn {
-        let style = style(size, INK, align).transform(FontTransform::Rotate270);
-        Ok(self.0.draw_text(text, &style, at)?)
-    }
-}
-
-fn solid((r, g, b): (u8, u8, u8), stroke_width: u32) -> ShapeStyle {
-    ShapeStyle { color: RGBColor(r, g, b).to_rgba(), filled: false, stroke_width }
-}
-
-fn style(size: f64, (r, g, b): (u8, u8, u8), align: HPos) -> TextStyle<'static> {
-    // The backend divides sizes by 1.24 to come from a line's height to the font size that SVG means.
-    let mut style = TextStyle::from(("Helvetica, Arial, sans-serif", size * 1.24));
-    style.color = RGBColor(r, g, b).to_backend_color();
-    style.pos(Pos::new(align, VPos::Center))
 }
 
 /// A coordinate system in pixels.

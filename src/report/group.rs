@@ -133,7 +133,7 @@ pub fn device_suffix(device: &str) -> String {
 }
 
 /// Letters, digits and dashes only.
-fn slug(text: &str) -> String {
+pub fn slug(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
 }
 
@@ -143,7 +143,7 @@ fn dtype_slug(precision: Precision) -> String {
 }
 
 /// The records of every group, groups in the order of reports and records in their own.
-pub fn groups(records: &[Record]) -> Vec<(Group, Vec<&Record>)> {
+pub fn groups<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<(Group, Vec<&'a Record>)> {
     groups_by(records, Group::of)
 }
 
@@ -152,8 +152,11 @@ pub fn family_groups(records: &[Record]) -> Vec<(Group, Vec<&Record>)> {
     groups_by(records, |record| Group::of(record).whole_family())
 }
 
-fn groups_by(records: &[Record], key: impl Fn(&Record) -> Group) -> Vec<(Group, Vec<&Record>)> {
-    let mut found: Vec<(Group, Vec<&Record>)> = Vec::new();
+fn groups_by<'a>(
+    records: impl IntoIterator<Item = &'a Record>,
+    key: impl Fn(&Record) -> Group,
+) -> Vec<(Group, Vec<&'a Record>)> {
+    let mut found: Vec<(Group, Vec<&'a Record>)> = Vec::new();
     for record in records {
         let group = key(record);
         match found.iter_mut().find(|(known, _)| *known == group) {

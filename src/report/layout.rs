@@ -1,6 +1,6 @@
 //! Where the parts of a chart stand, in pixels, by estimated text widths.
 
-use super::chart::{Chart, Entry};
+use super::chart::{Chart, Entry, Subject};
 
 /// The left edge of the plots: what the ticks and the name of the y axis need.
 pub const LEFT: i32 = 84;
@@ -45,7 +45,8 @@ impl Layout {
         };
         let gap = (16, if several { 26 } else { 0 });
         let plots = columns * panel.0 + (columns - 1) * gap.0;
-        let legend_width = chart.legend.iter().map(entry_width).max().unwrap_or(0);
+        let legend_width =
+            chart.legend.iter().map(|e| entry_width(chart.subject, e)).max().unwrap_or(0);
         let right = if legend_width > 0 { 20 + legend_width } else { 0 };
         let title = MARGIN * 2 + text_width(&chart.title, 18.0);
         let width = (LEFT + plots + right + MARGIN).max(title);
@@ -57,7 +58,8 @@ impl Layout {
         }
         let plots_height = rows * panel.1 + (rows - 1) * gap.1;
         let legend = (LEFT + plots + 20, top);
-        let height = (top + plots_height + 52).max(top + legend_height(&chart.legend) + MARGIN);
+        let height = (top + plots_height + 52)
+            .max(top + legend_height(chart.subject, &chart.legend) + MARGIN);
         Layout { size: (width, height), caption, panel, gap, top, legend }
     }
 
@@ -69,9 +71,9 @@ impl Layout {
     }
 }
 
-fn entry_width(entry: &Entry) -> i32 {
+fn entry_width(subject: Subject, entry: &Entry) -> i32 {
     let name = 38 + text_width(&entry.label, LABEL).max(text_width(&entry.detail, SMALL));
-    name.max(text_width(heading(entry), SMALL))
+    name.max(text_width(heading(subject, entry), SMALL))
 }
 
 /// The height of a line of the legend.
@@ -80,20 +82,21 @@ pub fn entry_height(entry: &Entry) -> i32 {
 }
 
 /// The heading of the part of the legend that an entry belongs to.
-pub fn heading(entry: &Entry) -> &'static str {
-    match entry.look {
-        Some(look) if look.own => "ours: solid, filled",
-        Some(_) => "baselines: dashed, hollow",
-        None => "measured limits",
+pub fn heading(subject: Subject, entry: &Entry) -> &'static str {
+    match (subject, entry.look) {
+        (Subject::Machines, Some(_)) => "machines",
+        (Subject::Kernels, Some(look)) if look.own => "ours: solid, filled",
+        (Subject::Kernels, Some(_)) => "baselines: dashed, hollow",
+        (_, None) => "measured limits",
     }
 }
 
-fn legend_height(legend: &[Entry]) -> i32 {
+fn legend_height(subject: Subject, legend: &[Entry]) -> i32 {
     let mut last = "";
     let mut height = 0;
     for entry in legend {
-        if heading(entry) != last {
-            last = heading(entry);
+        if heading(subject, entry) != last {
+            last = heading(subject, entry);
             height += 28;
         }
         height += entry_height(entry);
@@ -101,8 +104,16 @@ fn legend_height(legend: &[Entry]) -> i32 {
     height
 }
 
+/// At most `most` letters, the last an ellipsis where some are left out.
+pub fn shorten(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}
+
 /// Breaks a text into lines of at most `width` pixels.
-fn wrap(text: &str, width: i32) -> Vec<String> {
+pub fn wrap(text: &str, width: i32) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         match lines.last_mut() {

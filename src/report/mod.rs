@@ -4,7 +4,9 @@
 
 pub mod across;
 pub(crate) mod axis;
+mod bars;
 pub mod browse;
+mod canvas;
 pub(crate) mod chart;
 mod charts;
 mod compare;
@@ -12,6 +14,7 @@ mod counted;
 pub(crate) mod draw;
 mod findings;
 mod group;
+mod heat;
 pub(crate) mod html;
 mod layout;
 pub mod listing;
@@ -19,6 +22,7 @@ mod markdown;
 pub(crate) mod palette;
 pub mod profiled;
 mod reasons;
+pub mod site;
 mod sweep;
 #[cfg(test)]
 mod synthetic;
@@ -28,11 +32,13 @@ mod tables;
 mod tests;
 mod write;
 
+pub(crate) use html::href;
 pub use table::terminal;
-pub(crate) use write::whole;
-pub use write::{Written, write};
+pub use write::{Written, document, write};
+pub(crate) use write::{pictures, whole};
 
 use crate::record::{Counter, Record};
+use crate::stats::PowerLaw;
 
 /// The law t = a + b·nᵖ, fitted to a sweep.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -49,6 +55,13 @@ pub struct Law {
     pub p_high: f64,
     /// The largest distance of a point from the law, relative to the point.
     pub max_relative_error: f64,
+}
+
+impl From<PowerLaw> for Law {
+    fn from(fit: PowerLaw) -> Law {
+        let PowerLaw { a, b, p, p_low, p_high, max_relative_error, points: _ } = fit;
+        Law { a, b, p, p_low, p_high, max_relative_error }
+    }
 }
 
 impl Law {

@@ -1,5 +1,7 @@
 //! Finding sweeps in records: cases of one op in which exactly one size grows.
 
+use std::collections::HashMap;
+
 use super::group::Group;
 use crate::ops::Problem;
 use crate::record::Record;
@@ -38,7 +40,7 @@ pub struct Line<'a> {
 
 impl Line<'_> {
     /// Whether its sizes are many and far enough apart.
-    fn is_sweep(&self) -> bool {
+    pub fn is_sweep(&self) -> bool {
         let span =
             self.points.last().zip(self.points.first()).map(|(last, first)| last.0 / first.0);
         self.points.len() >= LEAST_SIZES && span.is_some_and(|s| s >= LEAST_SPAN)
@@ -147,14 +149,15 @@ fn views(problem: &Problem) -> Vec<View> {
 }
 
 /// The sweeps of at least [`LEAST_SIZES`] sizes, one a file name: where several would share one, that of the most points.
-pub fn sweeps(records: &[Record]) -> Vec<Sweep<'_>> {
+pub fn sweeps<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<Sweep<'a>> {
     let mut found: Vec<Sweep> = Vec::new();
     for (group, members) in super::group::groups(records) {
         let mut local: Vec<Sweep> = Vec::new();
+        let mut known: HashMap<(&'static str, String), usize> = HashMap::new();
         for record in members.into_iter().filter(|r| r.timing().is_some()) {
             for view in views(&record.case.problem) {
                 if view.size > 0 && (view.models || record.model.is_empty()) {
-                    add(&mut local, &group, view, record);
+                    add(&mut local, &mut known, &group, view, record);
                 }
             }
         }
@@ -171,21 +174,26 @@ pub fn sweeps(records: &[Record]) -> Vec<Sweep<'_>> {
 }
 
 /// Puts a record into the sweep that it fits, or opens one; of two records of one size the faster stays.
-fn add<'a>(sweeps: &mut Vec<Sweep<'a>>, group: &Group, view: View, record: &'a Record) {
-    let at = sweeps
-        .iter()
-        .position(|s| s.parameter == view.parameter && s.fixed == view.fixed)
-        .unwrap_or_else(|| {
-            sweeps.push(Sweep {
-                group: group.clone(),
-                parameter: view.parameter,
-                unit: view.unit,
-                fixed: view.fixed,
-                suffix: view.suffix,
-                lines: Vec::new(),
-            });
-            sweeps.len() - 1
+///
+/// Every product opens up to four, so that `known` has where each stands.
+fn add<'a>(
+    sweeps: &mut Vec<Sweep<'a>>,
+    known: &mut HashMap<(&'static str, String), usize>,
+    group: &Group,
+    view: View,
+    record: &'a Record,
+) {
+    let at = *known.entry((view.parameter, view.fixed.clone())).or_insert_with(|| {
+        sweeps.push(Sweep {
+            group: group.clone(),
+            parameter: view.parameter,
+            unit: view.unit,
+            fixed: view.fixed,
+            suffix: view.suffix,
+            lines: Vec::new(),
         });
+        sweeps.len() - 1
+    });
     let lines = &mut sweeps[at].lines;
     let at = lines.iter().position(|l| l.kernel == record.kernel).unwrap_or_else(|| {
         lines.push(Line { kernel: &record.kernel, points: Vec::new() });

@@ -4,6 +4,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 
 use super::compare::median;
 use super::group::{Group, rate};
+use super::layout::shorten;
 use super::reasons::merged;
 use crate::record::{Outcome, Record};
 
@@ -135,16 +136,6 @@ fn below(records: &[Record], width: usize) -> String {
 fn push(text: &mut String, line: &str, width: usize) {
     text.push_str(shorten(line.trim_end(), width).as_str());
     text.push('\n');
-}
-
-/// At most `width` characters, the last an ellipsis where some are left out.
-pub fn shorten(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    let mut short: String = text.chars().take(width.saturating_sub(1)).collect();
-    short.push('…');
-    short
 }
 
 #[cfg(test)]

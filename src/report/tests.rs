@@ -3,8 +3,9 @@
 use std::fs;
 
 use super::axis::Scale;
+use super::canvas::SIGNATURE;
 use super::chart::Chart;
-use super::draw::{SIGNATURE, render};
+use super::draw::render;
 use super::group::short;
 use super::synthetic::{self, input, square};
 use super::write::all_charts;
@@ -64,7 +65,11 @@ fn labels(svg: &str) -> Vec<Label> {
         }
         let number = |name: &str| attribute(&tag, name)?.parse::<f64>().ok();
         let (x, y, size) = (number("x")?, number("y")?, number("font-size")?);
-        let words = words.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+        let words = words
+            .replace("&lt;", "<")
+            .replace("&gt;", ">")
+            .replace("&quot;", "\"")
+            .replace("&amp;", "&");
         let width = words.chars().count() as f64 * size * 0.55;
         let left = match attribute(&tag, "text-anchor")? {
             "start" => 0.0,
@@ -83,12 +88,11 @@ fn labels(svg: &str) -> Vec<Label> {
     well_formed(svg).into_iter().filter_map(label).collect()
 }
 
-/// All that must hold for a drawn chart.
-fn check(chart: &Chart) {
-    let svg = render(chart).expect("it is drawn");
-    let tags = well_formed(&svg);
+/// All that must hold for any picture; returns its labels.
+pub fn check_svg(name: &str, svg: &str) -> Vec<String> {
+    let tags = well_formed(svg);
     assert!(tags[0].0.starts_with("svg") && svg.contains(SIGNATURE));
-    assert!(!svg.contains("NaN") && !svg.contains("inf"), "{}", chart.name);
+    assert!(!svg.contains("NaN") && !svg.contains("inf"), "{name}");
     let whole: f64 = attribute(&tags[0].0, "width").unwrap().parse().unwrap();
     let height: f64 = attribute(&tags[0].0, "height").unwrap().parse().unwrap();
     for (tag, _) in &tags {
@@ -98,23 +102,27 @@ fn check(chart: &Chart) {
             assert!((0.0..=whole).contains(&x) && (0.0..=height).contains(&y), "{tag}");
         }
     }
-    let labels = labels(&svg);
+    let labels = labels(svg);
     for (i, a) in labels.iter().enumerate() {
         let inside = a.at.0 >= 0.0 && a.at.1 >= 0.0 && a.at.2 <= whole && a.at.3 <= height;
-        assert!(inside, "{}: `{}` leaves the picture at {:?}", chart.name, a.words, a.at);
+        assert!(inside, "{name}: `{}` leaves the picture at {:?}", a.words, a.at);
         for b in &labels[..i] {
             let across = a.at.0 < b.at.2 && b.at.0 < a.at.2;
             let down = a.at.1 < b.at.3 && b.at.1 < a.at.3;
-            assert!(!(across && down), "{}: `{}` lies on `{}`", chart.name, a.words, b.words);
+            assert!(!(across && down), "{name}: `{}` lies on `{}`", a.words, b.words);
         }
     }
-    let words: Vec<&str> = labels.iter().map(|l| l.words.as_str()).collect();
+    labels.into_iter().map(|label| label.words).collect()
+}
+
+/// All that must hold for a drawn chart.
+fn check(chart: &Chart) {
+    let words = check_svg(&chart.name, &render(chart).expect("it is drawn"));
     for entry in &chart.legend {
-        let label = &entry.label;
-        assert!(words.contains(&label.as_str()), "{}: no {label} in the legend", chart.name);
+        assert!(words.contains(&entry.label), "{}: no {} in the legend", chart.name, entry.label);
     }
     for axis in [&chart.x, &chart.y] {
-        assert!(words.contains(&axis.label.as_str()), "{}: no {}", chart.name, axis.label);
+        assert!(words.contains(&axis.label), "{}: no {}", chart.name, axis.label);
         assert!(axis.label.contains('('), "the unit of {} stands on the axis", axis.label);
     }
 }

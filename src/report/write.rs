@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::canvas::{Picture, SIGNATURE};
 use super::chart::Chart;
 use super::counted::counted;
-use super::draw::{SIGNATURE, render};
+use super::draw::picture;
 use super::group::{dtype, family_groups, groups};
 use super::palette::Palette;
 use super::sweep::{LEAST_SIZES, sweeps};
@@ -107,19 +108,46 @@ fn rooflines(records: &[Record]) -> Vec<Roof<'_>> {
 /// # Errors
 /// The first file or folder that could not be read, written or removed.
 pub fn write(folder: &Path, input: &ReportInput) -> Result<Written> {
+    let (text, drawn, left_out) = made(input)?;
+    let report = folder.join("report.md");
+    let (paths, removed) = pictures(&folder.join("charts"), &drawn)?;
+    whole(&report, &text)?;
+    Ok(Written { report, charts: paths, removed, left_out })
+}
+
+/// The text of a report, its pictures, and a sentence for every kind of chart that there was no data for.
+fn made(input: &ReportInput) -> Result<(String, Vec<Picture>, Vec<String>)> {
     let (charts, left_out) = all_charts(input);
-    let chart_folder = folder.join("charts");
-    fs::create_dir_all(&chart_folder).map_err(Error::io("create", &chart_folder))?;
+    let drawn = charts.iter().map(picture).collect::<Result<Vec<_>>>()?;
+    Ok((markdown::markdown(input, &charts, &left_out), drawn, left_out))
+}
+
+/// A report as Markdown, and the pictures that it refers to as `charts/NAME.svg`.
+///
+/// # Errors
+/// As [`Picture::draw`].
+pub fn document(input: &ReportInput) -> Result<(String, Vec<Picture>)> {
+    made(input).map(|(text, pictures, _)| (text, pictures))
+}
+
+/// Writes pictures into a folder, each file whole or not at all, and removes those of an earlier time that are not among them; other
+/// files are left alone. Returns what was written and what was removed.
+///
+/// # Errors
+/// The first file or folder that could not be read, written or removed.
+pub(crate) fn pictures<'a>(
+    folder: &Path,
+    pictures: impl IntoIterator<Item = &'a Picture>,
+) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    fs::create_dir_all(folder).map_err(Error::io("create", folder))?;
     let mut paths = Vec::new();
-    for chart in &charts {
-        let path = chart_folder.join(format!("{}.svg", chart.name));
-        whole(&path, &render(chart)?)?;
+    for picture in pictures {
+        let path = folder.join(format!("{}.svg", picture.name));
+        whole(&path, &picture.file())?;
         paths.push(path);
     }
-    let report = folder.join("report.md");
-    whole(&report, &markdown::markdown(input, &charts, &left_out))?;
-    let removed = remove_stale(&chart_folder, &paths)?;
-    Ok(Written { report, charts: paths, removed, left_out })
+    let removed = remove_stale(folder, &paths)?;
+    Ok((paths, removed))
 }
 
 /// Writes beside the file and renames, so that a reader never sees half of it.

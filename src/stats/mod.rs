@@ -7,6 +7,7 @@
 
 pub mod bends;
 pub mod binomial;
+pub mod claim;
 pub mod drift;
 pub mod fit;
 #[cfg(test)]

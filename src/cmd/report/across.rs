@@ -1,71 +1,152 @@
 //! Several runs, read and named, for their comparison.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
+use super::price::{Price, assign};
 use super::{Args, facts};
 use crate::cmd::show;
 use crate::report;
-use crate::report::across::{self, Side};
+use crate::report::across::{self, Comparison, Kind, Side};
 use crate::store::Run;
+use crate::units::Bytes;
+
+/// Runs and what is known of each: all of one index are of one run.
+pub(super) struct Loaded {
+    /// Where they lie, without links.
+    pub(super) folders: Vec<PathBuf>,
+    /// The runs.
+    pub(super) runs: Vec<Run>,
+    /// Their machines.
+    pub(super) facts: Vec<Vec<(String, String)>>,
+    /// The run that others are compared with.
+    base: usize,
+}
+
+impl Loaded {
+    /// Reads runs; `base` is one of them, or the first.
+    pub(super) fn read(runs: &[PathBuf], base: Option<&Path>) -> anyhow::Result<Loaded> {
+        let place = |folder: &Path| {
+            folder.canonicalize().with_context(|| format!("failed to read {}", folder.display()))
+        };
+        let folders = runs.iter().map(|f| place(f)).collect::<anyhow::Result<Vec<_>>>()?;
+        for (i, folder) in folders.iter().enumerate() {
+            if folders[..i].contains(folder) {
+                bail!("{} is named twice; name each run once", runs[i].display());
+            }
+        }
+        let base = match base {
+            None => 0,
+            Some(base) => {
+                let at = folders.iter().position(|folder| place(base).is_ok_and(|b| b == *folder));
+                at.with_context(|| {
+                    format!("--base {} is none of the runs; name it among them", base.display())
+                })?
+            }
+        };
+        let runs = runs.iter().map(|f| Run::read(f)).collect::<Result<Vec<_>, _>>()?;
+        let facts = runs.iter().map(|run| facts(&run.machine)).collect();
+        Ok(Loaded { folders, runs, facts, base })
+    }
+
+    /// A side for each run and device that measured something, and the index of the base's first.
+    pub(super) fn sides(&self, prices: &[Price]) -> anyhow::Result<(Vec<Side<'_>>, usize)> {
+        let names = names(&self.folders);
+        let (mut sides, mut aliases, mut base): (Vec<Side>, Vec<Vec<String>>, _) =
+            (Vec::new(), Vec::new(), 0);
+        for (i, run) in self.runs.iter().enumerate() {
+            if i == self.base {
+                base = sides.len();
+            }
+            for device in devices(run) {
+                let name = match device {
+                    "cpu" => names[i].clone(),
+                    gpu => format!("{} {gpu}", names[i]),
+                };
+                aliases.push(vec![
+                    name.clone(),
+                    names[i].clone(),
+                    machine(&self.folders[i]),
+                    whole(&self.folders[i]),
+                ]);
+                sides.push(Side {
+                    name,
+                    facts: &self.facts[i],
+                    records: run.records.iter().filter(|r| r.device == device).collect(),
+                    energy: energy(run),
+                    capacity: capacity(run, device),
+                    price: None,
+                });
+            }
+        }
+        for (side, price) in sides.iter_mut().zip(assign(prices, &aliases)?) {
+            side.price = price;
+        }
+        if let (false, Some(side)) = (prices.is_empty(), sides.get(base))
+            && side.price.is_none()
+        {
+            bail!(
+                "--price has none for {}, which others are compared with; add its own",
+                side.name
+            );
+        }
+        Ok((sides, base))
+    }
+}
 
 /// Reads several runs, and prints or writes what they come to side by side.
 pub(super) fn compare(args: &Args) -> anyhow::Result<()> {
-    let place = |folder: &PathBuf| {
-        folder.canonicalize().with_context(|| format!("failed to read {}", folder.display()))
-    };
-    let folders = args.runs.iter().map(place).collect::<anyhow::Result<Vec<_>>>()?;
-    for (i, folder) in folders.iter().enumerate() {
-        if folders[..i].contains(folder) {
-            bail!("{} is named twice; name each run once", args.runs[i].display());
-        }
-    }
-    let base = match &args.base {
-        None => 0,
-        Some(base) => {
-            let at = folders.iter().position(|folder| place(base).is_ok_and(|b| b == *folder));
-            at.with_context(|| {
-                format!("--base {} is none of the runs; name it among them", base.display())
-            })?
-        }
-    };
-    let runs = args.runs.iter().map(|f| Run::read(f)).collect::<Result<Vec<_>, _>>()?;
-    let facts: Vec<_> = runs.iter().map(|run| facts(&run.machine)).collect();
-    let names = names(&folders);
-    let mut sides: Vec<Side> = Vec::new();
-    let mut base_side = None;
-    for (i, run) in runs.iter().enumerate() {
-        let from = sides.len();
-        for device in devices(run) {
-            let records = run.records.iter().filter(|r| r.device == device).collect();
-            let name = match device {
-                "cpu" => names[i].clone(),
-                gpu => format!("{} {gpu}", names[i]),
-            };
-            sides.push(Side { name, facts: &facts[i], records });
-        }
-        if i == base && sides.len() > from {
-            base_side = Some(from);
-        }
-    }
-    let base_side = base_side.with_context(|| {
-        format!(
+    let loaded = Loaded::read(&args.runs, args.base.as_deref())?;
+    if devices(&loaded.runs[loaded.base]).is_empty() {
+        bail!(
             "{} measured nothing to compare with; name another --base",
-            args.runs[base].display()
-        )
-    })?;
+            args.runs[loaded.base].display()
+        );
+    }
+    let (sides, base) = loaded.sides(&args.price)?;
     if sides.len() < 2 {
         bail!("only {} measured anything; there is nothing to compare it with", sides[0].name);
     }
+    let all = Comparison::new(sides, base, &super::params);
+    let pictures = match args.html.is_some() || args.out.is_some() {
+        true => across::pictures(&all)?,
+        false => Vec::new(),
+    };
     if let Some(path) = &args.html {
-        report::whole(path, &across::page(&sides, base_side))?;
+        report::whole(path, &across::page(&all, &pictures))?;
     }
     match &args.out {
         None if args.html.is_some() => Ok(()),
-        None => show(&across::markdown(&sides, base_side)),
-        Some(path) => Ok(report::whole(path, &across::markdown(&sides, base_side))?),
+        None => show(&across::markdown(&all, &[], "")),
+        Some(path) => beside(path, &all, &pictures),
     }
+}
+
+/// Writes the comparison to `path`, and its pictures into a folder beside it that is named after it.
+fn beside(path: &Path, all: &Comparison, kinds: &[Kind]) -> anyhow::Result<()> {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let folder = path.with_file_name(format!("{stem}-charts"));
+    report::pictures(&folder, kinds.iter().flat_map(|kind| &kind.pictures))?;
+    let place = report::href(&format!("{stem}-charts"));
+    Ok(report::whole(path, &across::markdown(all, kinds, &place))?)
+}
+
+/// What a run's device has to work in: its own memory, or the machine's.
+fn capacity(run: &Run, device: &str) -> Option<Bytes> {
+    if device == "cpu" {
+        return run.machine["hardware"]["memory"].as_u64().map(Bytes);
+    }
+    let gpus = run.machine["gpus"].as_array()?;
+    let gpu = gpus.iter().find(|gpu| gpu["device"] == device)?;
+    gpu["attributes"]["memory"].as_u64().map(Bytes)
+}
+
+/// Joules of a launch, by record.
+fn energy(run: &Run) -> HashMap<u64, f64> {
+    let measured = run.counters.iter().filter(|c| c.name == "energy_mj_per_launch");
+    measured.map(|c| (c.record_id, c.value / 1e3)).collect()
 }
 
 /// The devices that a run measured something on, in the order of its records.
@@ -79,25 +160,28 @@ fn devices(run: &Run) -> Vec<&str> {
     devices
 }
 
+/// The name of a run's folder.
+fn whole(folder: &Path) -> String {
+    folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+/// The machine in the name of a run's folder; the whole name where it has no such part.
+fn machine(folder: &Path) -> String {
+    let name = whole(folder);
+    let parts = name.split_once('-').and_then(|(_, rest)| rest.rsplit_once('-'));
+    parts.map_or(name.clone(), |(machine, _)| machine.to_owned())
+}
+
 /// A name for each run: the machine's, as its folder has it; the whole folder's where that tells two apart, and its path where even
 /// these are alike.
 fn names(folders: &[PathBuf]) -> Vec<String> {
-    let whole = |folder: &PathBuf| {
-        folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
-    };
-    let machine = |folder: &PathBuf| {
-        let name = whole(folder);
-        let parts = name.split_once('-').and_then(|(_, rest)| rest.rsplit_once('-'));
-        parts.map_or(name.clone(), |(machine, _)| machine.to_owned())
-    };
-    let path = |folder: &PathBuf| folder.display().to_string();
-    let unique = |name: &dyn Fn(&PathBuf) -> String, of: &PathBuf| {
+    let unique = |name: fn(&Path) -> String, of: &Path| {
         folders.iter().filter(|folder| name(folder) == name(of)).count() == 1
     };
     let name = |folder: &PathBuf| match folder {
-        one if unique(&machine, one) => machine(one),
-        one if unique(&whole, one) => whole(one),
-        one => path(one),
+        one if unique(machine, one) => machine(one),
+        one if unique(whole, one) => whole(one),
+        one => one.display().to_string(),
     };
     folders.iter().map(name).collect()
 }

@@ -6,7 +6,7 @@ use super::noise::Noise;
 use super::plan::{ALONE, EFFECTS};
 use super::{P_AT, SIZES, SPREADS, Scene, Tally};
 use crate::report::axis::{Axis, Scale, Unit};
-use crate::report::chart::{Chart, Entry, Panel, Point, joined};
+use crate::report::chart::{Chart, Entry, Panel, Point, Subject, joined};
 use crate::report::palette::Look;
 use crate::stats::binomial::{clopper_pearson, upper_bound};
 
@@ -245,6 +245,7 @@ pub fn chart(results: &Results) -> Option<Chart> {
         columns: 3,
         names: Vec::new(),
         legend: legend.collect(),
+        subject: Subject::default(),
     })
 }
 

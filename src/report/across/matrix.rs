@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use super::Side;
-use crate::ops::{Case, Family};
+use crate::ops::{Case, Family, Regime};
 use crate::record::Record;
+use crate::report::axis::three_digits;
 pub use crate::report::compare::median;
 use crate::report::group::Group;
 use crate::report::tables::{unthreaded, work};
@@ -55,13 +56,16 @@ pub struct Mean {
 
 impl fmt::Display for Mean {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Mean { ratio, low, high, cases } = self;
-        write!(f, "{ratio:.2}× [{low:.2}, {high:.2}] of {cases}")
+        let [ratio, low, high] = [self.ratio, self.low, self.high].map(three_digits);
+        write!(f, "{ratio}× [{low}, {high}] of {}", self.cases)
     }
 }
 
+/// A row of means: its name, and a mean a side.
+pub type MeanRow = (String, Vec<Option<Mean>>);
+
 /// Of pairs of the base's record and the side's. Errors of the logarithms add as those of independent measurements do.
-fn mean<'a>(pairs: impl Iterator<Item = (&'a Record, &'a Record)>) -> Option<Mean> {
+pub fn mean<'a>(pairs: impl Iterator<Item = (&'a Record, &'a Record)>) -> Option<Mean> {
     // Half a 95 % interval, in logarithms.
     let half = |r: &Record| r.timing().map_or(0.0, |t| (t.high.0 / t.low.0).ln() / 2.0);
     let (mut sum, mut squares, mut cases) = (0.0, 0.0, 0);
@@ -104,45 +108,64 @@ pub fn by_group<'l, 'a>(lines: &'l [Line<'a>]) -> Vec<(String, Vec<&'l Line<'a>>
 }
 
 /// The means of each op.
-pub fn by_op(lines: &[Line], base: usize) -> Vec<(String, Vec<Option<Mean>>)> {
+pub fn by_op(lines: &[Line], base: usize) -> Vec<MeanRow> {
     let means = |(heading, members): (String, Vec<&Line>)| (heading, of_lines(&members, base));
     by_group(lines).into_iter().map(means).filter(|(_, means)| says(means, base)).collect()
 }
 
-/// The means of each model, over its products and attention.
-pub fn by_model(lines: &[Line], base: usize) -> Vec<(String, Vec<Option<Mean>>)> {
-    let mut models: BTreeMap<&str, Vec<&Line>> = BTreeMap::new();
+/// A name, with the regime where it is not the usual one: burst and sustained are two different speeds of a machine.
+fn under(name: &str, regime: Regime) -> String {
+    match regime {
+        Regime::Burst => name.to_owned(),
+        Regime::Sustained => format!("{name}, {}", regime.name()),
+    }
+}
+
+/// The means of each model, over its products and attention, burst and sustained apart.
+pub fn by_model(lines: &[Line], base: usize) -> Vec<MeanRow> {
+    let mut models: BTreeMap<(&str, Regime), Vec<&Line>> = BTreeMap::new();
     for line in lines {
         let parts = line.best.iter().flatten().flat_map(|record| record.model.split(';'));
         let mut names: Vec<&str> = parts.filter_map(|part| Some(part.split_once(':')?.0)).collect();
         names.sort_unstable();
         names.dedup();
         for name in names {
-            models.entry(name).or_default().push(line);
+            models.entry((name, line.case.regime)).or_default().push(line);
         }
     }
-    let means = |(name, members): (&str, Vec<&Line>)| (name.to_owned(), of_lines(&members, base));
+    let means = |((name, regime), members): ((&str, Regime), Vec<&Line>)| {
+        (under(name, regime), of_lines(&members, base))
+    };
     models.into_iter().map(means).filter(|(_, means)| says(means, base)).collect()
 }
 
-/// The means of each kernel over cases that it did with as many threads on both.
-pub fn by_kernel(sides: &[Side], base: usize) -> Vec<(String, Vec<Option<Mean>>)> {
-    let mut known: HashMap<(&str, String), Vec<Option<&Record>>> = HashMap::new();
-    let mut kernels: Vec<&str> = Vec::new();
+/// A kernel under a regime, and its rows: one for each case and thread count, by side.
+type Rows<'a> = ((&'a str, Regime), Vec<Vec<Option<&'a Record>>>);
+
+/// The means of each kernel over cases that it did with as many threads on both, burst and sustained apart.
+pub fn by_kernel(sides: &[Side], base: usize) -> Vec<MeanRow> {
+    let mut kernels: Vec<Rows> = Vec::new();
+    let mut kernel_at: HashMap<(&str, Regime), usize> = HashMap::new();
+    let mut row_at: HashMap<(&str, String), usize> = HashMap::new();
     for (i, side) in sides.iter().enumerate() {
         let measured = side.records.iter().copied().filter(|r| r.timing().is_some());
         for record in measured.filter(|r| r.case.problem.family() != Family::Peak) {
-            let key = (record.kernel.as_str(), record.case.key());
-            known.entry(key).or_insert_with(|| vec![None; sides.len()])[i] = Some(record);
-            if !kernels.contains(&record.kernel.as_str()) {
-                kernels.push(&record.kernel);
-            }
+            let kernel = (record.kernel.as_str(), record.case.regime);
+            let at = *kernel_at.entry(kernel).or_insert_with(|| {
+                kernels.push((kernel, Vec::new()));
+                kernels.len() - 1
+            });
+            let rows = &mut kernels[at].1;
+            let row = *row_at.entry((kernel.0, record.case.key())).or_insert_with(|| {
+                rows.push(vec![None; sides.len()]);
+                rows.len() - 1
+            });
+            rows[row][i] = Some(record);
         }
     }
-    let means = |kernel: &str| {
-        let rows = || known.iter().filter(|((name, _), _)| *name == kernel).map(|(_, row)| row);
-        let side = |i: usize| mean(rows().filter_map(|row| row[base].zip(row[i])));
-        (kernel.to_owned(), (0..sides.len()).map(side).collect::<Vec<_>>())
+    let means = |((kernel, regime), rows): Rows| {
+        let side = |i: usize| mean(rows.iter().filter_map(|row| row[base].zip(row[i])));
+        (under(kernel, regime), (0..sides.len()).map(side).collect::<Vec<_>>())
     };
     kernels.into_iter().map(means).filter(|(_, means)| says(means, base)).collect()
 }

@@ -4,19 +4,33 @@
 //! answer of each side: what the machine gives, not what a kernel does on it; kernels are compared in a table of their own, at equal
 //! thread counts. Only cases that both sides measured count; what one of them lacks is counted and named.
 
+mod curves;
+mod grid;
+mod growth;
 mod machines;
+mod markdown;
 mod matrix;
 mod page;
+mod pictures;
+mod spread;
 #[cfg(test)]
 mod tests;
+mod worth;
 
-use super::tables::{cell, code, dash, table};
+use std::collections::HashMap;
+
+use super::layout::shorten;
+use super::palette::Look;
 use crate::record::Record;
-use matrix::{Line, Mean, by_kernel, by_model, by_op, lines, missing};
+use crate::units::Bytes;
+use growth::{Growth, growths};
+pub use markdown::markdown;
+use matrix::{Line, MeanRow, by_kernel, lines};
 pub use page::page;
+pub use pictures::{Kind, pictures};
 
 /// The records of a run on one of its devices.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Side<'a> {
     /// What it is called; no two are called alike.
     pub name: String,
@@ -24,127 +38,79 @@ pub struct Side<'a> {
     pub facts: &'a [(String, String)],
     /// All of its records on that device.
     pub records: Vec<&'a Record>,
+    /// Joules of a launch by `record_id`, where they were measured.
+    pub energy: HashMap<u64, f64>,
+    /// Memory of the machine or the GPU.
+    pub capacity: Option<Bytes>,
+    /// What an hour of it costs, in a currency that is the same for all.
+    pub price: Option<f64>,
 }
 
-/// Missing cases of a side that are named; the rest are counted.
-const NAMED: usize = 30;
+/// The most sides that have a line in charts: more cannot be told apart.
+const LINES: usize = 12;
+/// The longest name of a side in a legend, in letters.
+const SHORT: usize = 48;
 
-/// The whole comparison; ratios are speeds over that of side `base`: above 1 is faster than it.
-pub fn markdown(sides: &[Side], base: usize) -> String {
-    let lines = lines(sides);
-    let mut text = String::from("# scalemark comparison\n\n");
-    text.push_str(&format!(
-        "Ratios are speeds over those of {}: above 1 is faster. Means are geometric, over the cases that both measured; in brackets \
-         stands their 95 % interval, which covers how far each time was known in its run, and neither another day nor other cases.\n",
-        code(&sides[base].name)
-    ));
-    section(&mut text, "Machines");
-    text.push_str(&machines::facts(sides).markdown(sides));
-    if let Some(peaks) = machines::peaks(sides) {
-        text.push_str("\nWhat each was measured to reach:\n\n");
-        text.push_str(&peaks.markdown(sides));
+/// A side that has a line in charts, and how it looks.
+#[derive(Debug, Clone, Copy)]
+struct Drawn {
+    side: usize,
+    look: Look,
+}
+
+/// Several sides, and all that is said of them. Ratios are speeds over those of side `base`: above 1 is faster than it.
+pub struct Comparison<'a> {
+    sides: Vec<Side<'a>>,
+    base: usize,
+    params: &'a dyn Fn(&str) -> Option<f64>,
+    lines: Vec<Line<'a>>,
+    by_kernel: Vec<MeanRow>,
+    growths: Vec<Growth<'a>>,
+    drawn: Vec<Drawn>,
+}
+
+impl<'a> Comparison<'a> {
+    /// Compares sides with that of index `base`; `params` leads from a model's name to its number of parameters.
+    pub fn new(
+        sides: Vec<Side<'a>>,
+        base: usize,
+        params: &'a dyn Fn(&str) -> Option<f64>,
+    ) -> Comparison<'a> {
+        let (lines, by_kernel) = (lines(&sides), by_kernel(&sides, base));
+        let growths = growths(&sides);
+        let drawn = drawn(&lines, sides.len(), base);
+        Comparison { sides, base, params, lines, by_kernel, growths, drawn }
     }
-    section(&mut text, "By op");
-    text.push_str(
-        "The fastest right answer of each side, whatever kernel and thread count gave it.\n\n",
-    );
-    text.push_str(&means("op", sides, base, &by_op(&lines, base)));
-    let models = by_model(&lines, base);
-    if !models.is_empty() {
-        section(&mut text, "By model");
-        text.push_str("Over the products and attention that stand for a model, each once.\n\n");
-        text.push_str(&means("model", sides, base, &models));
+
+    /// A side's name, as short as a legend wants it.
+    fn short(&self, side: usize) -> String {
+        shorten(&self.sides[side].name, SHORT)
     }
-    let kernels = by_kernel(sides, base);
-    if !kernels.is_empty() {
-        section(&mut text, "By kernel");
-        text.push_str("The same kernel on the same case with as many threads.\n\n");
-        text.push_str(&means("kernel", sides, base, &kernels));
-    }
-    section(&mut text, "Cases");
-    for (heading, members) in matrix::by_group(&lines) {
-        text.push_str(&format!("### {heading}\n\n{}\n", cases(sides, base, &members)));
-    }
-    not_compared(&mut text, sides, &lines);
-    text
-}
 
-fn section(text: &mut String, title: &str) {
-    text.push_str(&format!("\n## {title}\n\n"));
-}
-
-/// A row a name, a column a side.
-fn means(what: &str, sides: &[Side], base: usize, rows: &[(String, Vec<Option<Mean>>)]) -> String {
-    let others = || sides.iter().enumerate().filter(|(i, _)| *i != base);
-    let mut header = vec![what.to_owned()];
-    header.extend(others().map(|(_, side)| format!("{} ", cell(&side.name))));
-    let row = |(name, means): &(String, Vec<Option<Mean>>)| {
-        let mut row = vec![cell(name)];
-        row.extend(others().map(|(i, _)| means[i].map_or_else(dash, |mean| mean.to_string())));
-        row
-    };
-    let rows: Vec<Vec<String>> = rows.iter().map(row).collect();
-    if rows.is_empty() {
-        return "Nothing was measured on both.\n".to_owned();
-    }
-    table(&header.iter().map(String::as_str).collect::<Vec<_>>(), &rows)
-}
-
-/// A row a case; of each side its time, its kernel, its share of the peak and its ratio.
-fn cases(sides: &[Side], base: usize, lines: &[&Line]) -> String {
-    let mut header = vec!["case".to_owned()];
-    header.extend(sides.iter().map(|side| format!("{} ", cell(&side.name))));
-    let row = |line: &&Line| {
-        let mut row = vec![cell(&line.case.sizes())];
-        row.extend(line.best.iter().enumerate().map(|(i, best)| {
-            let Some(record) = best else { return dash() };
-            let ratio = line.best[base]
-                .filter(|_| i != base)
-                .map(|base| format!(" **{:.2}×**", matrix::median(base) / matrix::median(record)));
-            format!("{}{}", answer(record), ratio.unwrap_or_default())
-        }));
-        row
-    };
-    let rows: Vec<Vec<String>> = lines.iter().map(row).collect();
-    table(&header.iter().map(String::as_str).collect::<Vec<_>>(), &rows)
-}
-
-/// `1.2 ms simd, 2 threads, 93 %`
-fn answer(record: &Record) -> String {
-    let time = record.timing().map_or_else(dash, |t| t.median.to_string());
-    let share = record.share_of_peak().map(|s| format!(", {:.0} %", 100.0 * s));
-    let on = match record.device.as_str() {
-        "cpu" => format!(", {}", super::group::threads(record.case.threads)),
-        _ => String::new(),
-    };
-    format!("{time} {}{on}{}", code(super::group::short(&record.kernel)), share.unwrap_or_default())
-}
-
-/// What some side measured and another did not, by name and reason.
-fn not_compared(text: &mut String, sides: &[Side], lines: &[Line]) {
-    section(text, "Not compared");
-    let mut whole = true;
-    for (i, side) in sides.iter().enumerate() {
-        let lacks = missing(side, i, lines);
-        if lacks.is_empty() {
-            continue;
+    /// What a chart's caption says of sides that it leaves out.
+    fn left_out(&self) -> String {
+        match self.sides.len() {
+            all if all > self.drawn.len() => {
+                let others = self.drawn.len() - 1;
+                format!(" Drawn are the base and the {others} fastest of {all}; tables have all.")
+            }
+            _ => String::new(),
         }
-        whole = false;
-        text.push_str(&format!(
-            "<details><summary>{} lacks {} of {} cases that others measured</summary>\n\n",
-            cell(&side.name),
-            lacks.len(),
-            lines.len()
-        ));
-        for (case, reason) in lacks.iter().take(NAMED) {
-            text.push_str(&format!("- {}: {}\n", code(case), cell(reason)));
-        }
-        if lacks.len() > NAMED {
-            text.push_str(&format!("- and {} more\n", lacks.len() - NAMED));
-        }
-        text.push_str("\n</details>\n\n");
     }
-    if whole {
-        text.push_str("Every case was measured on every side.\n");
-    }
+}
+
+/// The sides that charts have room for: the base and the fastest others by their mean over all that they share with it, in their order.
+fn drawn(lines: &[Line], sides: usize, base: usize) -> Vec<Drawn> {
+    let speed = |i: usize| {
+        let mean = matrix::mean(lines.iter().filter_map(|l| l.best[base].zip(l.best[i])));
+        mean.map_or(0.0, |mean| mean.ratio)
+    };
+    let mut others: Vec<(usize, f64)> =
+        (0..sides).filter(|i| *i != base).map(|i| (i, speed(i))).collect();
+    others.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let mut chosen: Vec<usize> = others.iter().take(LINES - 1).map(|(i, _)| *i).collect();
+    chosen.push(base);
+    chosen.sort_unstable();
+    let look = |(at, side): (usize, usize)| Drawn { side, look: Look::nth(at, true) };
+    chosen.into_iter().enumerate().map(look).collect()
 }

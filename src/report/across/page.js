@@ -11,9 +11,15 @@
   for (const r of rows) {
     const base = baseTime.get(key(r));
     r.ratio = base === undefined || r.ns === null || r.s === data.base ? null : base / r.ns;
-    const c = data.cases[r.c];
-    r.words = [data.sides[r.s], c.op, c.sizes, c.dtype, c.on, c.models, data.kernels[r.k], r.status, r.detail].join(" ").toLowerCase();
   }
+  // Only a search needs these: made at the first, and kept.
+  const words = (r) => {
+    if (r.words === undefined) {
+      const c = data.cases[r.c];
+      r.words = [data.sides[r.s], c.op, c.sizes, c.dtype, c.on, c.models, data.kernels[r.k], r.status, r.detail].join(" ").toLowerCase();
+    }
+    return r.words;
+  };
   const time = (ns) => {
     const [unit, by] = ns < 1e3 ? ["ns", 1] : ns < 1e6 ? ["µs", 1e3] : ns < 1e9 ? ["ms", 1e6] : ["s", 1e9];
     return (ns / by).toPrecision(3) + " " + unit;
@@ -26,21 +32,22 @@
     ["dtype", (r) => data.cases[r.c].dtype, (r) => data.cases[r.c].dtype],
     ["under", (r) => data.cases[r.c].on, (r) => data.cases[r.c].on],
     ["kernel", (r) => data.kernels[r.k], (r) => data.kernels[r.k]],
-    ["threads", (r) => r.t, (r) => String(r.t), true],
-    ["time", (r) => r.ns, (r) => r.ns === null ? r.status : time(r.ns), true],
-    ["±", (r) => r.half, (r) => r.half === null ? "" : (100 * r.half).toFixed(1) + " %", true],
-    ["rate", (r) => r.rate, (r) => r.rate === null ? "" : rate(r.rate, data.cases[r.c].unit), true],
-    ["of peak", (r) => r.share, (r) => r.share === null ? "" : Math.round(100 * r.share) + " %", true],
-    ["× base", (r) => r.ratio, (r) => r.ratio === null ? "" : r.ratio.toFixed(2) + "×", true],
+    ["threads", (r) => r.t, (r) => String(r.t), "n"],
+    ["time", (r) => r.ns, (r) => r.ns === null ? r.status : time(r.ns), "n"],
+    ["±", (r) => r.half, (r) => r.half === null ? "" : (100 * r.half).toFixed(1) + " %", "n"],
+    ["rate", (r) => r.rate, (r) => r.rate === null ? "" : rate(r.rate, data.cases[r.c].unit), "n"],
+    ["of peak", (r) => r.share, (r) => r.share === null ? "" : Math.round(100 * r.share) + " %", "n"],
+    ["× base", (r) => r.ratio, (r) => r.ratio === null ? "" : r.ratio.toFixed(2) + "×", "n"],
+    ["remark", (r) => r.detail, (r) => r.detail, "w"],
   ];
   let order = { at: 2, up: true };
   let shown = PAGE;
   const head = byId("head");
-  columns.forEach(([name, , , numeric], i) => {
+  columns.forEach(([name, , , looks], i) => {
     const th = document.createElement("th");
     const button = document.createElement("button");
     th.scope = "col";
-    if (numeric) th.className = "n";
+    if (looks) th.className = looks;
     button.type = "button";
     button.textContent = name;
     button.addEventListener("click", () => {
@@ -50,14 +57,17 @@
     th.append(button);
     head.append(th);
   });
+  // What each select asks for, and the values that it has.
+  const of = (name) => data.cases.map((c) => c[name]);
   const selects = [
-    ["op", (r) => data.cases[r.c].op],
-    ["dtype", (r) => data.cases[r.c].dtype],
-    ["machine", (r) => data.sides[r.s]],
-    ["status", (r) => r.status],
+    ["op", (r) => data.cases[r.c].op, of("op")],
+    ["dtype", (r) => data.cases[r.c].dtype, of("dtype")],
+    ["under", (r) => data.cases[r.c].on, of("on")],
+    ["machine", (r) => data.sides[r.s], data.sides],
+    ["status", (r) => r.status, rows.map((r) => r.status)],
   ];
-  for (const [id, of] of selects) {
-    for (const value of [...new Set(rows.map(of))].sort()) byId(id).append(new Option(value, value));
+  for (const [id, , values] of selects) {
+    for (const value of [...new Set(values)].sort()) byId(id).append(new Option(value, value));
     byId(id).addEventListener("change", () => { shown = PAGE; draw(); });
   }
   const models = new Set();
@@ -74,19 +84,19 @@
     root.dataset.theme = dark ? "light" : "dark";
   });
   const chosen = () => {
-    const words = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const wanted = byId("search").value.toLowerCase().split(/\s+/).filter(Boolean);
     const model = byId("model").value;
     const tests = selects.map(([id, of]) => [byId(id).value, of]).filter(([value]) => value !== "");
-    return rows.filter((r) => tests.every(([value, of]) => of(r) === value)
-      && (model === "" || data.cases[r.c].models.split(" ").includes(model))
-      && words.every((word) => r.words.includes(word)));
+    const hasModel = data.cases.map((c) => model === "" || c.models.split(" ").includes(model));
+    return rows.filter((r) => hasModel[r.c] && tests.every(([value, of]) => of(r) === value)
+      && wanted.every((word) => words(r).includes(word)));
   };
   const draw = () => {
     const found = chosen();
-    const of = columns[order.at][1];
+    const key = columns[order.at][1];
     const sign = order.up ? 1 : -1;
     found.sort((a, b) => {
-      const [x, y] = [of(a), of(b)];
+      const [x, y] = [key(a), key(b)];
       if (x === null || y === null) return (x === null) - (y === null);
       return sign * (x < y ? -1 : x > y ? 1 : 0);
     });
@@ -97,10 +107,9 @@
     const body = document.createElement("tbody");
     for (const r of found.slice(0, shown)) {
       const tr = document.createElement("tr");
-      if (r.detail) tr.title = r.detail;
-      for (const [, , text, numeric] of columns) {
+      for (const [, , text, looks] of columns) {
         const td = document.createElement("td");
-        if (numeric) td.className = "n";
+        if (looks) td.className = looks;
         td.textContent = text(r);
         tr.append(td);
       }
@@ -111,6 +120,10 @@
       + (found.length > shown ? ", the first " + shown + " shown" : "");
     byId("more").hidden = found.length <= shown;
   };
+  // Paper has no folds.
+  addEventListener("beforeprint", () => {
+    for (const fold of document.querySelectorAll("details")) fold.open = true;
+  });
   byId("browser").hidden = false;
   draw();
 })();

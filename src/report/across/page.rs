@@ -5,13 +5,17 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::Side;
+use super::grid::{Cell, Grid};
+use super::growth::{GROWTH, GROWTH_COLUMNS, growth_rows};
 use super::machines::{Sheet, facts, peaks};
-use super::matrix::{Mean, by_kernel, by_model, by_op, lines};
-use crate::ops::Cache;
+use super::matrix::{MeanRow, by_model, by_op};
+use super::worth::{Worth, worth};
+use super::{Comparison, Kind, Side};
+use crate::ops::Regime;
 use crate::record::Record;
+use crate::report::canvas::dark;
 use crate::report::group::{Group, memory_bound};
-use crate::report::html::escape;
+use crate::report::html::{BEGIN, escape};
 use crate::report::tables::unthreaded;
 
 const STYLE: &str = include_str!("page.css");
@@ -23,6 +27,7 @@ const BROWSER: &str = "<section id=\"browser\" hidden><h2>All records</h2>\n<for
 <label>Op<select id=\"op\"><option value=\"\">all</option></select></label>\
 <label>Model<select id=\"model\"><option value=\"\">all</option></select></label>\
 <label>Dtype<select id=\"dtype\"><option value=\"\">all</option></select></label>\
+<label>Under<select id=\"under\"><option value=\"\">all</option></select></label>\
 <label>Machine<select id=\"machine\"><option value=\"\">all</option></select></label>\
 <label>Status<select id=\"status\"><option value=\"\">all</option></select></label>\
 <button class=\"plain\" type=\"reset\">Clear</button></form>\n<p class=\"soft\"><output id=\"count\" aria-live=\"polite\"></output></p>\n\
@@ -30,42 +35,54 @@ const BROWSER: &str = "<section id=\"browser\" hidden><h2>All records</h2>\n<for
 <p><button class=\"plain\" id=\"more\" type=\"button\" hidden>Show more</button></p></section>\n\
 <noscript><p class=\"soft\">The browser of all records needs scripts; everything above does not.</p></noscript>\n";
 
-/// The page; ratios are speeds over those of side `base`.
-pub fn page(sides: &[Side], base: usize) -> String {
-    let lines = lines(sides);
+/// The page.
+pub fn page(all: &Comparison, kinds: &[Kind]) -> String {
+    let Comparison { sides, base, lines, .. } = all;
+    let base = *base;
+    let themes = format!(
+        "@media screen and (prefers-color-scheme:dark){{{}}}@media screen{{{}}}",
+        dark(":root:not([data-theme=light]) .picture "),
+        dark(":root[data-theme=dark] .picture ")
+    );
     let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <title>scalemark comparison</title><style>{STYLE}</style></head><body>\n<header><h1>scalemark comparison</h1>\
+        "{BEGIN}<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
+         <title>scalemark comparison</title><style>{STYLE}{themes}</style></head><body>\n<header><h1>scalemark comparison</h1>\
          <button class=\"plain\" id=\"theme\" type=\"button\">Dark or light</button></header>\n\
          <p>Ratios are speeds over those of <code>{}</code>: above 1 is faster. Means are geometric, over the cases that both measured; \
          in brackets stands their 95 % interval, which covers how far each time was known in its run, and neither another day nor \
          other cases.</p>\n",
         escape(&sides[base].name)
     );
-    sheet(&mut page, "Machines", "facts", &facts(sides), sides);
+    page.push_str(&sheet("Machines", &facts(sides), sides));
     if let Some(peaks) = peaks(sides) {
-        sheet(&mut page, "Measured limits", "", &peaks, sides);
+        page.push_str(&sheet("Measured limits", &peaks, sides));
     }
     let tables = [
         (
             "By op",
             "The fastest right answer of each, whatever kernel and thread count gave it.",
-            by_op(&lines, base),
+            &by_op(lines, base),
         ),
         (
             "By model",
             "Over the products and attention that stand for a model, each once.",
-            by_model(&lines, base),
+            &by_model(lines, base),
         ),
-        (
-            "By kernel",
-            "The same kernel on the same case with as many threads.",
-            by_kernel(sides, base),
-        ),
+        ("By kernel", "The same kernel on the same case with as many threads.", &all.by_kernel),
     ];
     for (title, what, rows) in tables {
-        means(&mut page, title, what, sides, base, &rows);
+        page.push_str(&means((title, what), all, rows, None));
     }
+    for Worth { per, base: own, rows } in worth(all) {
+        let title = format!("Work per {}", per.name());
+        let what = format!(
+            "{} The base's own column is its work, the others are ratios to it.",
+            per.what()
+        );
+        page.push_str(&means((&title, &what), all, &rows, Some(&own)));
+    }
+    growth(&mut page, all);
+    pictures(&mut page, kinds);
     page.push_str(BROWSER);
     // No text can end the element: `<` never stands in it as itself.
     let data = data(sides, base).to_string().replace('<', "\\u003c");
@@ -76,70 +93,85 @@ pub fn page(sides: &[Side], base: usize) -> String {
     page
 }
 
-/// A table whose last columns are the sides.
-fn sheet(page: &mut String, title: &str, class: &str, sheet: &Sheet, sides: &[Side]) {
-    let _ =
-        write!(page, "<h2>{title}</h2>\n<div class=\"wide\"><table class=\"{class}\"><thead><tr>");
-    for head in sheet.header.iter().copied().chain(sides.iter().map(|side| side.name.as_str())) {
-        let _ = write!(page, "<th scope=\"col\">{}</th>", escape(head));
-    }
-    page.push_str("</tr></thead><tbody>\n");
-    for row in &sheet.rows {
-        let class = if row.differ { " class=\"differ\"" } else { "" };
-        page.push_str("<tr>");
-        for label in &row.labels {
-            let _ = write!(page, "<th scope=\"row\"><span{class}>{}</span></th>", escape(label));
-        }
-        for value in &row.values {
-            let _ = write!(page, "<td>{}</td>", value.as_deref().map_or("–".into(), escape));
-        }
-        page.push_str("</tr>\n");
-    }
-    page.push_str("</tbody></table></div>\n");
-}
-
-/// A heat map: a row a name, a column a side, the colour by the ratio.
-fn means(
-    page: &mut String,
-    title: &str,
-    what: &str,
-    sides: &[Side],
-    base: usize,
-    rows: &[(String, Vec<Option<Mean>>)],
-) {
+/// How times grow: a row a size that grows and a side.
+fn growth(page: &mut String, all: &Comparison) {
+    let rows = growth_rows(all);
     if rows.is_empty() {
         return;
     }
-    let others: Vec<usize> = (0..sides.len()).filter(|i| *i != base).collect();
     let _ = write!(
         page,
-        "<h2>{title}</h2>\n<p class=\"soft\">{what}</p>\n<div class=\"wide\"><table><thead><tr><th></th>"
+        "<h2>Growth</h2>\n<p class=\"soft\">{GROWTH}</p>\n<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"Growth\"><table><thead><tr>"
     );
-    for &i in &others {
-        let _ = write!(page, "<th scope=\"col\" class=\"n\">{}</th>", escape(&sides[i].name));
+    for name in GROWTH_COLUMNS {
+        let class = if name.ends_with(' ') { " class=\"n\"" } else { "" };
+        let _ = write!(page, "<th scope=\"col\"{class}>{}</th>", name.trim_end());
     }
     page.push_str("</tr></thead><tbody>\n");
-    for (name, means) in rows {
-        let _ = write!(page, "<tr><th scope=\"row\">{}</th>", escape(name));
-        for &i in &others {
-            match &means[i] {
-                None => page.push_str("<td class=\"n\">–</td>"),
-                Some(mean) => {
-                    let _ =
-                        write!(page, "<td class=\"n\" style=\"{}\">{mean}</td>", shade(mean.ratio));
-                }
-            }
+    for row in rows {
+        page.push_str("<tr>");
+        for (text, name) in row.iter().zip(GROWTH_COLUMNS) {
+            let class = if name.ends_with(' ') { " class=\"n\"" } else { "" };
+            let _ = write!(page, "<td{class}>{}</td>", escape(text));
         }
         page.push_str("</tr>\n");
     }
     page.push_str("</tbody></table></div>\n");
 }
 
-/// The colour of a ratio: full from three times as fast or as slow on.
-fn shade(ratio: f64) -> String {
-    let strength = (ratio.ln().abs() / 3f64.ln()).min(1.0) * 0.45;
-    let of = if ratio >= 1.0 { "fast" } else { "slow" };
-    format!("background:rgba(var(--{of}),{strength:.2})")
+/// The pictures, folded away by kind; the first is open.
+fn pictures(page: &mut String, kinds: &[Kind]) {
+    if kinds.is_empty() {
+        return;
+    }
+    page.push_str("<h2>Pictures</h2>\n");
+    for (i, kind) in kinds.iter().enumerate() {
+        let open = if i == 0 { " open" } else { "" };
+        let count = kind.pictures.len();
+        let _ = writeln!(page, "<details{open}><summary>{} ({count})</summary>", kind.title);
+        for picture in &kind.pictures {
+            let figure = picture.inline();
+            let _ = writeln!(page, "<figure class=\"wide\" tabindex=\"0\">{figure}</figure>");
+        }
+        page.push_str("</details>\n");
+    }
+}
+
+/// A table whose rows have a value a side.
+fn sheet(title: &str, sheet: &Sheet, sides: &[Side]) -> String {
+    let cells = |values: &[Option<String>]| {
+        values.iter().map(|value| Cell::plain(value.as_deref())).collect::<Vec<_>>()
+    };
+    let rows = sheet.rows.iter().map(|row| (row.labels.clone(), row.differ, cells(&row.values)));
+    let labels = sheet.header.iter().map(|label| label.to_string()).collect();
+    let machines = sides.iter().map(|side| side.name.clone()).collect();
+    Grid { title, what: "", numbers: false, labels, machines, rows: rows.collect() }.html()
+}
+
+/// A table of means, coloured by the ratio; where `own` says what the base itself does, with it.
+fn means(
+    (title, what): (&str, &str),
+    all: &Comparison,
+    rows: &[MeanRow],
+    own: Option<&[String]>,
+) -> String {
+    let shown: Vec<usize> =
+        (0..all.sides.len()).filter(|i| *i != all.base || own.is_some()).collect();
+    let name = |i: &usize| match *i == all.base {
+        true => format!("{} (base)", all.sides[*i].name),
+        false => all.sides[*i].name.clone(),
+    };
+    let row = |(at, (name, means)): (usize, &MeanRow)| {
+        let cell = |i: &usize| match (means[*i], own) {
+            (_, Some(own)) if *i == all.base => Cell::plain(own.get(at).map(String::as_str)),
+            (Some(mean), _) => Cell { text: mean.to_string(), ratio: Some(mean.ratio) },
+            (None, _) => Cell::plain(None),
+        };
+        (vec![name.clone()], false, shown.iter().map(cell).collect())
+    };
+    let machines = shown.iter().map(name).collect();
+    let (labels, rows) = (vec![String::new()], rows.iter().enumerate().map(row).collect());
+    Grid { title, what, numbers: true, labels, machines, rows }.html()
 }
 
 /// All records, as the script reads them: names once, a short row a record.
@@ -167,7 +199,7 @@ fn data(sides: &[Side], base: usize) -> Value {
 fn case(record: &Record) -> Value {
     let group = Group::of(record);
     let mut under = vec![group.cache.name()];
-    if group.cache != Cache::Cold && group.regime.name() != "burst" {
+    if group.regime == Regime::Sustained {
         under.push(group.regime.name());
     }
     let parts = record.model.split(';').filter_map(|part| Some(part.split_once(':')?.0));

@@ -1,5 +1,5 @@
 use super::super::axis::{Axis, Scale, Unit};
-use super::super::chart::{Chart, Entry, Panel, Point, extent, joined};
+use super::super::chart::{Chart, Entry, Panel, Point, Subject, extent, joined};
 use super::super::counted::{Row, Tally};
 use super::super::group::Group;
 use super::super::palette::Palette;
@@ -90,5 +90,6 @@ fn one(group: &Group, rows: &[Row], palette: &Palette, quantity: &Quantity) -> O
         columns: 1,
         names,
         legend,
+        subject: Subject::default(),
     })
 }

@@ -1,5 +1,5 @@
 use super::super::axis::{Axis, Scale, Unit};
-use super::super::chart::{Chart, Entry, Panel, Point, extent, joined};
+use super::super::chart::{Chart, Entry, Panel, Point, Subject, extent, joined};
 use super::super::palette::Palette;
 use super::super::sweep::Sweep;
 use super::{label, sort_legend, ticks_at_sizes, title};
@@ -61,6 +61,7 @@ pub fn memory(sweep: &Sweep, palette: &Palette) -> Option<Chart> {
         panels,
         names: Vec::new(),
         legend,
+        subject: Subject::default(),
     })
 }
 

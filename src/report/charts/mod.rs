@@ -43,7 +43,7 @@ fn time_point(size: f64, record: &Record) -> Option<Point> {
 }
 
 /// Times with their intervals, and the fitted law as the line (or straight lines from point to point without one).
-fn time_series(line: &Line, law: Option<&Law>, look: Look) -> Series {
+pub fn time_series(line: &Line, law: Option<&Law>, look: Look) -> Series {
     let points: Vec<Point> =
         line.points.iter().filter_map(|(size, record)| time_point(*size, record)).collect();
     let curve = match (law, points.first(), points.last()) {
@@ -58,7 +58,7 @@ fn time_series(line: &Line, law: Option<&Law>, look: Look) -> Series {
 }
 
 /// Ticks at the sizes themselves where they are few, small and whole; else at round numbers.
-fn ticks_at_sizes(axis: Axis, sizes: &[f64]) -> Axis {
+pub fn ticks_at_sizes(axis: Axis, sizes: &[f64]) -> Axis {
     let mut distinct = sizes.to_vec();
     distinct.sort_by(f64::total_cmp);
     distinct.dedup();

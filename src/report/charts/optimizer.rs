@@ -1,6 +1,6 @@
 use super::super::Fit;
 use super::super::axis::{Axis, Scale, Unit};
-use super::super::chart::{Chart, Entry, Panel, extent};
+use super::super::chart::{Chart, Entry, Panel, Subject, extent};
 use super::super::group::Group;
 use super::super::palette::Palette;
 use super::super::sweep::Line;
@@ -75,5 +75,6 @@ pub fn optimizer(group: &Group, records: &[&Record], fit: Fit, palette: &Palette
         panels,
         names: Vec::new(),
         legend,
+        subject: Subject::default(),
     })
 }

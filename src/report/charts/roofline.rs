@@ -1,5 +1,5 @@
 use super::super::axis::{Axis, Scale, Unit};
-use super::super::chart::{Chart, Entry, Panel, Point, Series, extent};
+use super::super::chart::{Chart, Entry, Panel, Point, Series, Subject, extent};
 use super::super::group;
 use super::super::palette::{Look, MARKERS, Palette};
 use super::{label, sort_legend};
@@ -115,5 +115,6 @@ pub fn roofline(
         columns: 1,
         names: Vec::new(),
         legend,
+        subject: Subject::default(),
     })
 }

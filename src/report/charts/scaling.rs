@@ -1,6 +1,6 @@
 use super::super::Fit;
 use super::super::axis::{Axis, Scale, Unit};
-use super::super::chart::{Chart, Entry, Panel, extent};
+use super::super::chart::{Chart, Entry, Panel, Subject, extent};
 use super::super::palette::Palette;
 use super::super::sweep::Sweep;
 use super::{label, law_of, sort_legend, ticks_at_sizes, time_series, title};
@@ -48,5 +48,6 @@ pub fn scaling(sweep: &Sweep, fit: Fit, palette: &Palette) -> Option<Chart> {
         columns: 1,
         names: Vec::new(),
         legend,
+        subject: Subject::default(),
     })
 }

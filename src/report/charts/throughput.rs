@@ -1,5 +1,5 @@
 use super::super::axis::{Axis, Scale, Unit};
-use super::super::chart::{Chart, Entry, Panel, Point, extent, joined};
+use super::super::chart::{Chart, Entry, Panel, Point, Subject, extent, joined};
 use super::super::group::Group;
 use super::super::palette::Palette;
 use super::{label, sort_legend, title};
@@ -131,5 +131,6 @@ pub fn throughput(
         columns: 1,
         names: known.iter().map(|(name, count)| (*count, (*name).to_owned())).collect(),
         legend,
+        subject: Subject::default(),
     })
 }
