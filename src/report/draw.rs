@@ -16,7 +16,7 @@ use super::palette::{Look, Marker};
 use crate::error::{Error, Result};
 
 /// What drawing a thing comes to; the backend's own error type has no public name.
-type Drawn = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+pub(super) type Drawn = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 /// Says in each file who made it, so that only own files are ever removed.
 pub const SIGNATURE: &str = "<desc>Made by scalemark report.</desc>";
@@ -275,11 +275,13 @@ impl Canvas<'_> {
     }
 }
 
-fn solid((r, g, b): (u8, u8, u8), stroke_width: u32) -> ShapeStyle {
+/// A line of this colour and width; filled, an area.
+pub(super) fn solid((r, g, b): (u8, u8, u8), stroke_width: u32) -> ShapeStyle {
     ShapeStyle { color: RGBColor(r, g, b).to_rgba(), filled: false, stroke_width }
 }
 
-fn style(size: f64, (r, g, b): (u8, u8, u8), align: HPos) -> TextStyle<'static> {
+/// A text of this size and colour.
+pub(super) fn style(size: f64, (r, g, b): (u8, u8, u8), align: HPos) -> TextStyle<'static> {
     // The backend divides sizes by 1.24 to come from a line's height to the font size that SVG means.
     let mut style = TextStyle::from(("Helvetica, Arial, sans-serif", size * 1.24));
     style.color = RGBColor(r, g, b).to_backend_color();

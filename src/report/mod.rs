@@ -4,6 +4,7 @@
 
 pub mod across;
 pub(crate) mod axis;
+pub mod bars;
 pub(crate) mod chart;
 mod charts;
 mod compare;
