@@ -123,6 +123,9 @@ impl Source<'_> {
     }
 }
 
+/// Kernels and their curves through cases of one class.
+type Curves = Rc<Vec<(String, Curve)>>;
+
 /// The measured times of a run, for one device and number of threads.
 pub struct Times {
     /// The device.
@@ -138,7 +141,7 @@ pub struct Times {
     records: Vec<Record>,
     energies: HashMap<u64, f64>,
     exact: HashMap<String, usize>,
-    curves: RefCell<HashMap<String, Rc<Vec<(String, Curve)>>>>,
+    curves: RefCell<HashMap<String, Curves>>,
 }
 
 impl Times {
@@ -218,8 +221,8 @@ impl Times {
         if let Some(&i) = self.exact.get(&key(case)) {
             return self.measured(&self.records[i]);
         }
-        self.from_curves(case, true)
-            .or_else(|| self.from_curves(case, false))
+        self.on_curves(case, true)
+            .or_else(|| self.on_curves(case, false))
             .or_else(|| self.in_proportion(case))
     }
 
@@ -239,7 +242,7 @@ impl Times {
     }
 
     /// From cases of the same op, number format and pass; `strict`ly of the same storage of operands as well.
-    fn from_curves(&self, case: &Case, strict: bool) -> Option<Timed> {
+    fn on_curves(&self, case: &Case, strict: bool) -> Option<Timed> {
         let work = self.roofs.work(case);
         let roofs = self.roofs.are_known(case.precision.inputs);
         let curves = self.curves(&class(case, strict), strict);
@@ -264,7 +267,7 @@ impl Times {
         Some(Timed { median, low, high, basis, kernel, note, workspace: 0, energy_mj: None })
     }
 
-    fn curves(&self, class_name: &str, strict: bool) -> Rc<Vec<(String, Curve)>> {
+    fn curves(&self, class_name: &str, strict: bool) -> Curves {
         if let Some(curves) = self.curves.borrow().get(class_name) {
             return Rc::clone(curves);
         }
@@ -278,7 +281,7 @@ impl Times {
         let fit = |(kernel, points): (&str, Vec<_>)| {
             Curve::fit(&points).map(|curve| (kernel.to_owned(), curve))
         };
-        let curves: Rc<Vec<_>> = Rc::new(points.into_iter().filter_map(fit).collect());
+        let curves: Curves = Rc::new(points.into_iter().filter_map(fit).collect());
         self.curves.borrow_mut().insert(class_name.to_owned(), Rc::clone(&curves));
         curves
     }

@@ -31,7 +31,7 @@ pub fn several(args: &Args, plans: Vec<anyhow::Result<Plan>>) -> anyhow::Result<
         let value = serde_json::json!({
             "plans": made,
             "not_made": failed,
-            "cheapest": best.map(|best| serde_json::to_value(best)).transpose()?,
+            "cheapest": best.flatten(),
         });
         super::super::show(&format!("{}\n", serde_json::to_string_pretty(&value)?))?;
     } else {
