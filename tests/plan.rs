@@ -30,7 +30,7 @@ fn error(args: &[&str]) -> String {
     err
 }
 
-const GPT2: &[&str] = &["--model", "gpt2", "--run", QUICK, "--seq", "512", "--threads", "2"];
+const GPT2: &[&str] = &["--model", "gpt2", "--run", QUICK];
 
 #[test]
 fn every_line_says_where_its_time_comes_from_and_the_sum_is_that_of_the_lines() {
@@ -65,8 +65,8 @@ fn a_gap_is_shown_with_a_command_that_names_a_case_and_makes_the_sum_a_lower_bou
     let folder = tempfile::tempdir().unwrap();
     let list = folder.path().join("cases.csv");
     let (code, ..) =
-        plan(&[GPT2, &["--dtype", "bf16", "--missing", list.to_str().unwrap()]].concat());
-    assert_eq!(code, Some(0));
+        plan(&[GPT2, &["--dtype", "f16", "--missing", list.to_str().unwrap()]].concat());
+    assert_eq!(code, Some(0), "a list is wanted most where nothing was measured");
     let listed = Command::cargo_bin("scalemark")
         .unwrap()
         .args(["list", "--cases", list.to_str().unwrap()])
@@ -74,7 +74,8 @@ fn a_gap_is_shown_with_a_command_that_names_a_case_and_makes_the_sum_a_lower_bou
         .unwrap();
     assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
     let rows = std::fs::read_to_string(&list).unwrap().lines().count() - 1;
-    assert!(rows >= 5, "{rows}");
+    // Four products and the head, in three storages and for one token; attention in three passes.
+    assert!(rows >= 20, "{rows}");
 }
 
 #[test]
@@ -99,7 +100,7 @@ fn tokens_and_a_price_become_days_and_money() {
     let seconds = totals["seconds"]["median"].as_f64().unwrap();
     let cost = totals["cost"]["median"].as_f64().unwrap();
     assert!((cost - seconds / 3600.0 * 0.5).abs() < 1e-9 * cost);
-    assert_eq!(totals["steps"].as_f64(), Some((1e9f64 / 512.0).ceil()));
+    assert_eq!(totals["steps"].as_f64(), Some((1e9f64 / 1024.0).ceil()));
 }
 
 #[test]

@@ -6,17 +6,19 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 use crate::error::Error;
-use crate::ops::{Cache, DType, Precision, Problem, Regime, Rule};
+use crate::ops::{Precision, Problem, Rule};
 use crate::plan::sizes::Sizes;
 use crate::projection::fit::{self, Largest};
-use crate::projection::quantity::{Count, Memory, Price, Rate, Seconds};
+use crate::projection::quantity::{Price, Rate, Seconds};
 use crate::projection::{
-    Choice, Link, Links, Plan, Question, Recompute, Setup, Source, Times, Wishes, gap, picture,
-    text,
+    Choice, Link, Links, Plan, Question, Setup, Source, Times, Wishes, gap, picture, text,
 };
 use crate::{models, store};
 
 mod compare;
+mod options;
+
+use options::{Asked, Formats, Mode, Records, Split};
 
 /// Options of `plan`.
 #[derive(Debug, Clone, clap::Args)]
@@ -63,134 +65,6 @@ pub struct Args {
     /// Write what was not measured as a case list for `scalemark run --cases`
     #[arg(long, value_name = "FILE.csv")]
     missing: Option<PathBuf>,
-}
-
-/// A step that is planned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Mode {
-    /// Forward, backward and update
-    Train,
-    /// One token for each sequence
-    Decode,
-}
-
-#[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Sizes and split")]
-struct Split {
-    /// Devices; lists `8,64` and ranges `1..1024` (powers of two) are compared
-    #[arg(long, default_value = "1", value_name = "SIZES")]
-    gpus: String,
-    /// Sequences of a training step, all devices together [default: one micro-batch for each copy of the model]
-    #[arg(long, value_name = "N")]
-    batch: Option<usize>,
-    /// Tokens a sequence [default: the model's context, 2048 at most]
-    #[arg(long, value_name = "N")]
-    seq: Option<usize>,
-    /// Sequences that a device takes at once [default: 1]
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    micro_batch: usize,
-    /// Devices that share each product (tensor parallelism)
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    tp: usize,
-    /// Stages that share the layers (pipeline parallelism)
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    pp: usize,
-    /// Stage of ZeRO: 1 spreads optimizer state over the copies of the model, 2 gradients too, 3 parameters too
-    #[arg(long, default_value_t = 0, value_name = "0..3")]
-    zero: u8,
-    /// Split norms over the sequence as well, within a tensor-parallel group
-    #[arg(long)]
-    sequence_parallel: bool,
-    /// Activations that are computed again instead of kept
-    #[arg(long, value_enum, default_value = "none")]
-    recompute: Recompute,
-    /// Attention keeps its scores, as no kernel of FlashAttention's kind does
-    #[arg(long)]
-    keep_scores: bool,
-    /// Sequences of a decode step [default: as --micro-batch]
-    #[arg(long, value_name = "N")]
-    decode_batch: Option<usize>,
-    /// Tokens in a sequence's KV cache, in a decode step [default: as --seq]
-    #[arg(long, value_name = "N")]
-    context: Option<usize>,
-}
-
-#[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Number formats")]
-struct Formats {
-    /// Of products and attention: f32, bf16, … [default: the one that the run measured most products in]
-    #[arg(long, value_name = "DTYPE")]
-    dtype: Option<Precision>,
-    /// The update rule
-    #[arg(long, default_value = "adamw", value_name = "RULE")]
-    optimizer: String,
-    /// Of the optimizer's moments
-    #[arg(long, default_value = "f32", value_name = "DTYPE")]
-    moments: DType,
-    /// Of the KV cache [default: as --dtype]
-    #[arg(long, value_name = "DTYPE")]
-    kv: Option<DType>,
-    /// Keep no f32 parameters beside those of 16 bits
-    #[arg(long)]
-    no_master_weights: bool,
-}
-
-#[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Records that count")]
-struct Records {
-    /// Device of the run [default: the one with most records]
-    #[arg(long)]
-    device: Option<String>,
-    /// CPU threads [default: as many as were measured]
-    #[arg(long)]
-    threads: Option<usize>,
-    /// Cache state [default: warm]
-    #[arg(long, value_enum)]
-    cache: Option<Cache>,
-    /// Burst or sustained [default: sustained, where it was measured]
-    #[arg(long, value_enum)]
-    regime: Option<Regime>,
-    /// Only these kernels; * and ? match anything [default: the fastest of all]
-    #[arg(long, value_delimiter = ',', value_name = "GLOB")]
-    kernel: Vec<String>,
-    /// Memory of a device, such as 80GiB [default: by the run's machine.json]
-    #[arg(long, value_name = "BYTES")]
-    memory: Option<Memory>,
-}
-
-#[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Training, price, and what is assumed")]
-struct Asked {
-    /// Tokens to train on, such as 15T
-    #[arg(long, value_name = "COUNT")]
-    tokens: Option<Count>,
-    /// Price of a device and hour: 2.49/h, or NAME=2.49/h for the run whose folder's name holds NAME
-    #[arg(long, value_name = "PRICE")]
-    price: Vec<Price>,
-    /// Of several runs and --gpus, name the cheapest that trains in this time, such as 30d
-    #[arg(long, value_name = "TIME", requires = "tokens", requires = "price")]
-    deadline: Option<Seconds>,
-    /// Assumed bandwidth of a device's link, one direction, such as 450GB/s or 400Gb/s [default: 50GB/s]
-    #[arg(long, value_name = "RATE")]
-    link_bandwidth: Option<Rate>,
-    /// Assumed latency of a message, such as 5us [default: 10us]
-    #[arg(long, value_name = "TIME")]
-    link_latency: Option<Seconds>,
-    /// Assumed bandwidth within a tensor-parallel group [default: as --link-bandwidth]
-    #[arg(long, value_name = "RATE")]
-    tp_bandwidth: Option<Rate>,
-    /// Assumed latency within a tensor-parallel group [default: as --link-latency]
-    #[arg(long, value_name = "TIME")]
-    tp_latency: Option<Seconds>,
-    /// Assumed share of the exchanges between copies of the model that computation hides, 0 to 1
-    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
-    overlap: f64,
-    /// Write a checkpoint every so many steps
-    #[arg(long, value_name = "STEPS")]
-    checkpoint_every: Option<Count>,
-    /// Assumed bandwidth of the storage for checkpoints
-    #[arg(long, default_value = "2GB/s", value_name = "RATE")]
-    storage_bandwidth: Rate,
 }
 
 /// Plans, and prints what came of it.
@@ -258,6 +132,9 @@ impl Args {
     }
 
     fn question(&self, source: Source<'_>, times: &Times, gpus: usize) -> anyhow::Result<Question> {
+        if self.model.is_none() && self.fit != Some(Largest::Model) {
+            bail!("--fit is of a model, which --model names; --fit model alone seeks one");
+        }
         // With --fit model, any model stands in for the one that will be found.
         let model = models::resolve(self.model.as_deref().unwrap_or("sweep-16m"))?;
         let decoder = model.family.causal();
@@ -367,6 +244,15 @@ impl Args {
     /// Prints one plan, and writes the files that were asked for.
     fn one(&self, plan: Plan) -> anyhow::Result<ExitCode> {
         self.files(&plan)?;
+        if let Some(reason) = plan.refusal() {
+            return match self.missing.is_some() {
+                true => {
+                    super::note(&reason);
+                    Ok(ExitCode::SUCCESS)
+                }
+                false => bail!(reason),
+            };
+        }
         super::show(&match self.json {
             true => serde_json::to_string_pretty(&plan)? + "\n",
             false => text::render(&plan),
@@ -386,7 +272,7 @@ impl Args {
         let write = |path: &Path, text: String| {
             std::fs::write(path, text).map_err(Error::io("write", path))
         };
-        if let Some(path) = &self.chart {
+        if let Some(path) = self.chart.as_ref().filter(|_| plan.refusal().is_none()) {
             write(path, picture::render(plan)?)?;
         }
         if let Some(path) = &self.missing {

@@ -24,6 +24,7 @@ pub mod report;
 pub mod roofs;
 pub mod setup;
 pub mod shard;
+pub mod source;
 pub mod step;
 #[cfg(test)]
 mod testing;
@@ -35,5 +36,6 @@ pub mod work;
 pub use network::{Link, Links};
 pub use report::{Plan, Question};
 pub use setup::{Recompute, Setup};
-pub use times::{Basis, Choice, Source, Timed, Times};
+pub use source::Source;
+pub use times::{Basis, Choice, Timed, Times};
 pub use totals::Wishes;

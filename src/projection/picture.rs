@@ -71,6 +71,7 @@ fn time(name: &str, step: &Step) -> Bar {
     };
     let least = match step.missing {
         0 => String::new(),
+        1 => " at least (1 line was not measured)".to_owned(),
         n => format!(" at least ({n} lines were not measured)"),
     };
     Bar {

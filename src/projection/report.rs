@@ -5,9 +5,11 @@ use serde::Serialize;
 use super::gap;
 use super::network::Links;
 use super::setup::{Recompute, Setup};
-use super::step::{self, Step};
-use super::times::{Source, Times};
+use super::source::Source;
+use super::step::{self, Line, Step};
+use super::times::Times;
 use super::totals::{self, Decoding, Training, Wishes};
+use super::work::Phase;
 use crate::error::Result;
 use crate::units::Bytes;
 
@@ -61,13 +63,13 @@ impl Plan {
     /// The plan that answers `question` by the run's times.
     ///
     /// # Errors
-    /// [`crate::Error::Usage`] for a setup that cannot be, and for a run that has none of the times.
+    /// [`crate::Error::Usage`] for a setup that cannot be.
     pub fn make(question: &Question, source: Source<'_>, times: &Times) -> Result<Plan> {
         let Question { setup, links, wishes, .. } = question;
         let peak = times.roofs.flops(setup.precision.inputs);
         let training = match question.train {
             true => {
-                let step = step::training(setup, times, links, source.name)?;
+                let step = step::training(setup, times, links)?;
                 let totals = totals::training(setup, &step, peak, wishes);
                 Some((step, totals))
             }
@@ -75,7 +77,7 @@ impl Plan {
         };
         let decoding = match question.decode {
             true => {
-                let step = step::decode(setup, times, links, source.name)?;
+                let step = step::decode(setup, times, links)?;
                 let totals = totals::decoding(setup, &step, times.roofs.bandwidth(), wishes);
                 Some((step, totals))
             }
@@ -107,6 +109,22 @@ impl Plan {
     pub fn fits(&self) -> Option<bool> {
         let (capacity, _) = self.capacity?;
         Some(self.needs() <= capacity)
+    }
+
+    /// Why this is no plan: the run has the time of none of the kernels (an update alone is nothing to go by).
+    pub fn refusal(&self) -> Option<String> {
+        let kernel = |l: &&Line| l.case.is_some() && l.phase != Phase::Update;
+        let kernels = || self.steps().flat_map(|step| &step.lines).filter(kernel);
+        if kernels().any(|line| line.seconds.is_some()) {
+            return None;
+        }
+        let command = kernels().find_map(|line| line.command.clone()).unwrap_or_default();
+        Some(format!(
+            "{} measured none of the {} kernels of this plan; measure them, as with `{command}` (--missing lists them all), or take \
+             another --dtype, --threads or --run",
+            self.run,
+            kernels().count()
+        ))
     }
 
     /// The steps that are planned.
@@ -242,6 +260,11 @@ fn assumptions(question: &Question, times: &Times, decode: bool) -> Vec<String> 
             "decoding has all sequences at the full context; sampling reads the logits once"
                 .to_owned(),
         );
+        if setup.pp > 1 {
+            all.push(
+                "one batch at a time passes the stages of a decode: the others wait".to_owned(),
+            );
+        }
     }
     all
 }

@@ -86,7 +86,11 @@ impl Setup {
             micro_batch: 1,
             precision: Precision { state: None, ..precision },
             moments: precision.state.unwrap_or(DType::F32),
-            kv: precision.state.unwrap_or(precision.inputs),
+            // Where weights are integers, attention runs in bf16.
+            kv: precision.state.unwrap_or(match precision.inputs {
+                DType::I8 => DType::Bf16,
+                other => other,
+            }),
             rule: Rule::Adamw,
             master_weights: precision.inputs.size() == 2,
             recompute: Recompute::None,

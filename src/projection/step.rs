@@ -9,7 +9,7 @@ use super::setup::Setup;
 use super::shard::{Stage, stages};
 use super::times::{Basis, Times};
 use super::work::{self, Item, Phase, What};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ops::Case;
 
 /// A time in seconds with its 95 % interval.
@@ -112,13 +112,12 @@ impl Step {
 /// A training step.
 ///
 /// # Errors
-/// [`Error::Usage`] for a setup that cannot be, and when the run holds the time of none of its kernels.
-pub fn training(setup: &Setup, times: &Times, links: &Links, run: &str) -> Result<Step> {
+/// [`crate::Error::Usage`] for a setup that cannot be.
+pub fn training(setup: &Setup, times: &Times, links: &Links) -> Result<Step> {
     setup.check()?;
     let stages = stages(setup);
     let lines = |stage: &Stage| lines(work::training(setup, stage, times.threads), times);
     let (slowest, lines, workspace) = slowest(&stages, lines);
-    none_at_all(&lines, run)?;
     let stage = &stages[slowest];
     let exchanges = network::training(setup, stage, links);
     let (beat, rest): (Vec<_>, Vec<_>) = exchanges.iter().partition(|e| e.each_micro_batch);
@@ -146,12 +145,11 @@ pub fn training(setup: &Setup, times: &Times, links: &Links, run: &str) -> Resul
 ///
 /// # Errors
 /// As [`training`].
-pub fn decode(setup: &Setup, times: &Times, links: &Links, run: &str) -> Result<Step> {
+pub fn decode(setup: &Setup, times: &Times, links: &Links) -> Result<Step> {
     setup.check_decode()?;
     let stages = stages(setup);
     let lines = |stage: &Stage| lines(work::decode(setup, stage, times.threads), times);
     let (slowest, slow_lines, workspace) = slowest(&stages, lines);
-    none_at_all(&slow_lines, run)?;
     // A token passes all stages, one after the other: the others wait.
     let others = stages.iter().filter(|s| s.index != slowest);
     let idle = others.map(|s| sum(&lines(s).0)).fold(Span::default(), Span::plus);
@@ -218,19 +216,6 @@ fn sum_of(lines: &[Line], wanted: impl Fn(&Line) -> bool) -> Span {
     known.fold(Span::default(), Span::plus)
 }
 
-fn none_at_all(lines: &[Line], run: &str) -> Result<()> {
-    let kernels = || lines.iter().filter(|line| line.case.is_some());
-    if kernels().any(|line| line.seconds.is_some()) {
-        return Ok(());
-    }
-    let command = kernels().find_map(|line| line.command.clone()).unwrap_or_default();
-    Err(Error::Usage(format!(
-        "{run} measured none of the {} kernels of this step; measure them, as with `{command}`, or take another --dtype, \
-         --threads or --run",
-        kernels().count()
-    )))
-}
-
 /// The lines of a stage, and the most workspace that one of its kernels takes.
 fn lines(items: Vec<Item>, times: &Times) -> (Vec<Line>, f64) {
     let mut workspace = 0f64;
@@ -283,3 +268,6 @@ fn lines(items: Vec<Item>, times: &Times) -> (Vec<Line>, f64) {
     let lines = items.into_iter().map(&mut line).collect();
     (lines, workspace)
 }
+
+#[cfg(test)]
+mod tests;

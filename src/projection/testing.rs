@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-use super::times::Source;
+use super::source::Source;
 use crate::ops::{Case, Matmul, Precision, Probe, ProbeKind, Problem, Rule, Transpose, Update};
 use crate::record::{Outcome, Record, StopReason, Timing};
 use crate::units::{Bytes, Nanos};

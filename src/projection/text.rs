@@ -212,9 +212,9 @@ fn step_time(text: &mut String, step: &Step) {
     if step.missing > 0 {
         let _ = writeln!(
             text,
-            "  {} of {} lines were not measured and are left out",
-            step.missing,
-            step.lines.len()
+            "  of {} lines, {} not measured and left out",
+            step.lines.len(),
+            step.missing
         );
     }
 }

@@ -180,6 +180,18 @@ mod tests {
     }
 
     #[test]
+    fn the_operations_of_whole_trainings_are_those_published() {
+        // 6·N·D: 3.14·10²³ for GPT-3 on 300·10⁹ tokens (Brown et al. 2020, table D.1), 3.8·10²⁵ for Llama 3 405B on 15.6·10¹²
+        // (Grattafiori et al. 2024, section 1). Both leave attention's own operations out: a sequence of no tokens.
+        for (name, tokens, published) in
+            [("gpt3-175b", 300e9, 3.14e23), ("llama-3.1-405b", 15.6e12, 3.8e25)]
+        {
+            let flops = model_flops_per_token(find(name).unwrap(), 0) * tokens;
+            assert!((flops / published - 1.0).abs() < 0.01, "{name}: {flops:e}");
+        }
+    }
+
+    #[test]
     fn a_checkpoint_holds_parameters_and_state_once_however_they_are_spread() {
         let model = find("gpt2").unwrap().clone();
         let n = model.parameters() as f64;

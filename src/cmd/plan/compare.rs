@@ -18,7 +18,10 @@ pub fn several(args: &Args, plans: Vec<anyhow::Result<Plan>>) -> anyhow::Result<
     let (mut made, mut failed) = (Vec::new(), Vec::new());
     for plan in plans {
         match plan {
-            Ok(plan) => made.push(plan),
+            Ok(plan) => match plan.refusal() {
+                None => made.push(plan),
+                Some(reason) => failed.push(reason),
+            },
             Err(error) => failed.push(format!("{error:#}")),
         }
     }
