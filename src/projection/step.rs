@@ -65,6 +65,8 @@ pub struct Line {
     pub seconds: Option<Span>,
     /// Operations, all of them.
     pub flops: f64,
+    /// Bytes that its kernels move at least, all of them.
+    pub bytes: f64,
     /// Energy in joules, where the run counted it.
     pub joules: Option<f64>,
     /// What would measure it, where nothing did.
@@ -230,6 +232,7 @@ fn lines(items: Vec<Item>, times: &Times) -> (Vec<Line>, f64) {
             note: String::new(),
             seconds: None,
             flops: 0.0,
+            bytes: 0.0,
             joules: None,
             command: None,
             missing: None,
@@ -246,8 +249,10 @@ fn lines(items: Vec<Item>, times: &Times) -> (Vec<Line>, f64) {
             },
             What::Kernel(case) => {
                 let case = Case { cache: times.cache, regime: times.regime, ..case };
-                let flops = item.count * case.cost().flops.0 as f64;
-                let base = Line { case: Some(case.key()), flops, ..base };
+                let cost = case.cost();
+                let flops = item.count * cost.flops.0 as f64;
+                let bytes = item.count * cost.bytes.0 as f64;
+                let base = Line { case: Some(case.key()), flops, bytes, ..base };
                 let Some(timed) = times.time(&case) else {
                     let command = Some(gap::command(&case, &times.device));
                     return Line { command, missing: Some(case), ..base };

@@ -194,7 +194,7 @@ fn of_decoding(text: &mut String, step: &Step, totals: &Decoding) {
     if let Some(used) = t.bandwidth_utilization {
         let _ = writeln!(
             text,
-            "  {:.0} % of the measured bandwidth, for weights and cache read once",
+            "  {:.0} % of the measured bandwidth, for what its kernels move at least",
             100.0 * used
         );
     }

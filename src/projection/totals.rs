@@ -40,7 +40,7 @@ pub struct Training {
     pub tokens_per_second: Span,
     /// Model flops utilization: [`model_flops_per_token`] against the measured peak of all devices.
     pub model_flops_utilization: Option<Span>,
-    /// The same with every operation that kernels do, recomputation included, and causal attention counted once.
+    /// The same with every operation that the measured kernels do, recomputation included, and causal attention counted half.
     pub hardware_flops_utilization: Option<f64>,
     /// The measured peak of one device, in operations a second.
     pub peak: Option<f64>,
@@ -68,7 +68,7 @@ pub fn training(setup: &Setup, step: &Step, peak: Option<f64>, wishes: &Wishes) 
     let rate = per(step.total, tokens);
     let flops = model_flops_per_token(&setup.model, setup.seq);
     let utilization = |peak: f64| rate.times(flops / (peak * gpus));
-    let done: f64 = step.lines.iter().map(|line| line.flops).sum();
+    let done: f64 = step.lines.iter().filter(|l| l.seconds.is_some()).map(|l| l.flops).sum();
     let steps = wishes.tokens.map(|wished| (wished / tokens).ceil());
     let checkpoints = steps.zip(wishes.checkpoint_every).map(|(steps, every)| {
         (steps / every).floor() * checkpoint_bytes(setup) / wishes.storage_bandwidth
@@ -107,7 +107,7 @@ pub struct Decoding {
     pub tokens_per_second: Span,
     /// The same of all copies.
     pub tokens_per_second_of_all: Span,
-    /// Weights and cache, read once, against the measured bandwidth of one device.
+    /// The least that its measured kernels move (weights and cache, once), against the measured bandwidth of one device.
     pub bandwidth_utilization: Option<f64>,
     /// Money for a million tokens.
     pub cost_of_a_million_tokens: Option<Span>,
@@ -120,8 +120,8 @@ pub fn decoding(setup: &Setup, step: &Step, bandwidth: Option<f64>, wishes: &Wis
     let (tokens, devices) = (setup.decode_batch as f64, (setup.tp * setup.pp) as f64);
     let Span { median, low, high } = step.total;
     let rate = Span { median: tokens / median, low: tokens / high, high: tokens / low };
-    let read = step.memory.of("parameters") + step.memory.of("KV cache");
-    let used = bandwidth.map(|b| read / b / median * setup.pp as f64);
+    let moved: f64 = step.lines.iter().filter(|l| l.seconds.is_some()).map(|l| l.bytes).sum();
+    let used = bandwidth.map(|b| moved / b / step.busy.median);
     let cost = wishes.price.map(|p| step.total.times(p * devices / 3600.0 / tokens * 1e6));
     let joules = step.joules.map(|(j, share)| j / share.max(f64::MIN_POSITIVE) * devices / tokens);
     Decoding {

@@ -72,7 +72,7 @@ fn offer(plan: &Plan) -> Option<Offer> {
     let (step, totals) = plan.training.as_ref()?;
     let (span, cost) = (totals.seconds?, totals.cost?);
     let out = if step.missing > 0 {
-        Some(format!("{} lines were not measured", step.missing))
+        Some(format!("not measured: {} of {} lines", step.missing, step.lines.len()))
     } else if plan.fits() == Some(false) {
         Some("does not fit into memory".to_owned())
     } else {

@@ -242,6 +242,7 @@ mod tests {
             note: String::new(),
             seconds: Some(Span { median: seconds, low: 0.9 * seconds, high: 1.1 * seconds }),
             flops: 0.0,
+            bytes: 0.0,
             joules: None,
             command: None,
             missing: None,
