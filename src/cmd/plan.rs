@@ -42,14 +42,6 @@ pub struct Args {
     /// The run whose measured times count; several are compared [default: the latest below results/runs]
     #[arg(long, value_name = "RUN", num_args = 1..)]
     run: Vec<PathBuf>,
-    #[command(flatten)]
-    split: Split,
-    #[command(flatten)]
-    formats: Formats,
-    #[command(flatten)]
-    records: Records,
-    #[command(flatten)]
-    wishes: Asked,
     /// Plan a training step, a decode step, or both [default: both; an encoder has no decode]
     #[arg(long, value_enum, value_delimiter = ',')]
     mode: Vec<Mode>,
@@ -65,6 +57,14 @@ pub struct Args {
     /// Write what was not measured as a case list for `scalemark run --cases`
     #[arg(long, value_name = "FILE.csv")]
     missing: Option<PathBuf>,
+    #[command(flatten)]
+    split: Split,
+    #[command(flatten)]
+    formats: Formats,
+    #[command(flatten)]
+    records: Records,
+    #[command(flatten)]
+    wishes: Asked,
 }
 
 /// Plans, and prints what came of it.

@@ -26,7 +26,7 @@ pub(super) struct Split {
     /// Tokens a sequence [default: the model's context, 2048 at most]
     #[arg(long, value_name = "N")]
     pub(super) seq: Option<usize>,
-    /// Sequences that a device takes at once [default: 1]
+    /// Sequences that a device takes at once
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(super) micro_batch: usize,
     /// Devices that share each product (tensor parallelism)
