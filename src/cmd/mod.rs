@@ -14,6 +14,7 @@ pub mod machine;
 pub mod man;
 pub mod models;
 pub mod peaks;
+pub mod plan;
 pub mod profile;
 pub mod progress;
 pub mod prove;
@@ -55,6 +56,7 @@ const EXAMPLES: &str = "Examples:
   scalemark run --model llama-3-8b --dtype bf16  the products and attention of a model
   scalemark run -m 256..4096 --kernel 'matmul/*' squares from 256 to 4096
   scalemark list --model gpt2 --estimate         what that would run, without running it
+  scalemark plan --model gpt2 --tokens 10B       what training it takes on the machine of the latest run
   scalemark report results/runs/RUN              report and charts of a run again
 
 Exit codes: 0 fine, 1 a wrong or failed record, 2 usage or input error, 3 undecided, 130 interrupted";
@@ -83,11 +85,13 @@ enum Command {
     Show(show::Args),
     /// Make report and charts of a run folder again
     Report(report::Args),
+    /// Say what training or serving a model costs, from a run's measured kernels
+    Plan(Box<plan::Args>),
     /// Say whether a build is slower than another, with an error rate that is proved
     Gate(gate::Args),
     /// Keep a history of runs, and find the commit that made a kernel slower
     Track(track::Args),
-    /// Show how often gate and history err, and what they find
+    /// Show how often gate and history err, what they find, and how far plans are off
     Prove(prove::Args),
     /// Print the manual's page, or write all
     Man(man::Args),
@@ -116,6 +120,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Command::Models(args) => models::run(args),
         Command::Machine(args) => peaks::run(args),
         Command::Report(args) => report::run(args),
+        Command::Plan(args) => plan::run(*args),
         Command::Gate(args) => gate::run(args),
         Command::Track(args) => track::run(args),
         Command::Prove(args) => prove::run(args),

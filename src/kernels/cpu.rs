@@ -55,6 +55,10 @@ impl Kernel for CpuKernel {
         self.provider
     }
 
+    fn as_cpu(&self) -> Option<&CpuKernel> {
+        Some(self)
+    }
+
     fn refuses(&self, on: &Capabilities, case: &Case) -> Option<Cow<'static, str>> {
         if let Some(reason) = case.invalid() {
             return Some(reason.into());

@@ -69,6 +69,11 @@ pub trait Kernel: Sync {
     /// Needs no live hardware: `list` and `--dry-run` ask it as well as `run`.
     fn refuses(&self, on: &Capabilities, case: &Case) -> Option<Cow<'static, str>>;
 
+    /// The row that it is, where it is a function of the CPU: those that give it tensors of their own need its body.
+    fn as_cpu(&self) -> Option<&CpuKernel> {
+        None
+    }
+
     /// The row that it is, where it is device code: those that compile, simulate or tabulate need more than launches.
     fn as_cuda(&self) -> Option<&CudaKernel> {
         None

@@ -3,7 +3,9 @@
 //! A linear layer with its weight stored `[out, in]` is an `nt` product of tokens × out × in. Its two gradients are an
 //! `nn` product (`dX = dY·W`, tokens × in × out) and a `tn` product (`dW = dYᵀ·X`, out × in × tokens).
 
-use crate::ops::{Attention, Groups, Matmul, Pass, Problem, Rule, Transpose, Update};
+use crate::ops::{
+    Attention, DType, Groups, Matmul, Pass, Precision, Problem, Rule, Transpose, Update,
+};
 
 use super::Model;
 use super::structure::Linear;
@@ -53,6 +55,19 @@ pub struct Part {
     pub problem: Problem,
     /// The pass of its case; [`Pass::Forward`] for an update, which has none.
     pub pass: Pass,
+}
+
+impl Part {
+    /// The number formats of this part in a step of `base`: optimizers keep f32 state, products none; where products are of
+    /// integers, attention runs in bf16, for it is weights that are integers.
+    pub fn precision(&self, base: Precision) -> Precision {
+        match self.problem {
+            Problem::Update(update) => update.rule.precision(base),
+            Problem::Attention(_) if base.inputs == DType::I8 => Precision::BF16,
+            Problem::Attention(_) => base,
+            Problem::Matmul(_) | Problem::Peak(_) => Precision { state: None, ..base },
+        }
+    }
 }
 
 impl Model {
@@ -286,8 +301,7 @@ mod tests {
                 (Pass::Decode, 1, 512),
             ] {
                 for part in model.parts(&Step::new(pass, batch, seq)) {
-                    let precision =
-                        Precision { state: Some(crate::ops::DType::F32), ..Precision::F32 };
+                    let precision = Precision { state: Some(DType::F32), ..Precision::F32 };
                     let case = Case { pass: part.pass, ..Case::new(part.problem, precision) };
                     assert_eq!(case.invalid(), None, "{} {}: {case}", model.name, part.name);
                     assert!(part.layers > 0);

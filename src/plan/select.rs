@@ -397,14 +397,8 @@ pub fn planned_parts(
     threads: usize,
 ) -> Vec<Planned> {
     let part_case = |part: models::Part| {
-        let precision = match part.problem {
-            Problem::Update(update) => update.rule.precision(precision),
-            Problem::Matmul(_) => Precision { state: None, ..precision },
-            // Integer products are of weights; attention then runs in bf16.
-            Problem::Attention(_) if precision.inputs == DType::I8 => Precision::BF16,
-            _ => precision,
-        };
-        let case = Case { pass: part.pass, threads, ..Case::new(part.problem, precision) };
+        let case =
+            Case { pass: part.pass, threads, ..Case::new(part.problem, part.precision(precision)) };
         Planned::of_models(case, vec![format!("{}:{}", model.name, part.name)])
     };
     model.parts(step).into_iter().map(part_case).collect()

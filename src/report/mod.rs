@@ -23,6 +23,7 @@ pub(crate) mod palette;
 pub mod profiled;
 mod reasons;
 pub mod site;
+pub mod stacked;
 mod sweep;
 #[cfg(test)]
 mod synthetic;

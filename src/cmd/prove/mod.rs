@@ -1,8 +1,9 @@
-//! `scalemark prove`: how often gate and history err, and what they find.
+//! `scalemark prove`: how often gate and history err, and what they find; and how far plans are off.
 
 pub(super) mod callgrind;
 mod decisions;
 mod history;
+mod layer;
 mod levels;
 mod machine;
 mod slowdown;
@@ -28,6 +29,7 @@ use crate::report::draw;
   scalemark prove machine --decisions 40 --load 0 -- -m 64..256
   scalemark prove machine --head other/scalemark --name link-order     another build of the same source
   scalemark prove slowdown                  slowdowns of 1, 2, 3 and 5 %, counted by callgrind: hours
+  scalemark prove layer --run RUN           a transformer layer as planned from a run of results/cases/layer.csv, and as run: a minute
 
 Interrupted, simulate, machine and slowdown go on where they were; history begins anew. Exit codes: 0 every promised bound is kept, 1 one is not, 2 usage or input error, 130 interrupted")]
 pub struct Args {
@@ -45,6 +47,8 @@ enum What {
     Machine(machine::Machine),
     /// Put kernels that do a known share of their work twice through gates on this machine
     Slowdown(slowdown::Slowdown),
+    /// Run a transformer layer end to end, and compare it with what a plan said of it before
+    Layer(layer::Args),
     /// Put levels that were recorded elsewhere through the gate
     Levels(levels::Levels),
 }
@@ -76,6 +80,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         What::History(args) => history::run(&args),
         What::Machine(args) => machine::run(&args),
         What::Slowdown(args) => slowdown::run(&args),
+        What::Layer(args) => layer::run(&args),
         What::Levels(args) => levels::run(&args),
     }
 }

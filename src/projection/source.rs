@@ -1,0 +1,41 @@
+//! What a plan reads of a run.
+
+use serde_json::Value;
+
+use crate::record::{Counter, Record};
+use crate::store::Run;
+use crate::units::Bytes;
+
+/// What a plan reads of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// What the run is called: the name of its folder.
+    pub name: &'a str,
+    /// Its fingerprint.
+    pub machine: &'a Value,
+    /// Its records.
+    pub records: &'a [Record],
+    /// Their counters.
+    pub counters: &'a [Counter],
+}
+
+impl<'a> From<&'a Run> for Source<'a> {
+    fn from(run: &'a Run) -> Self {
+        let name = run.folder.file_name().and_then(|name| name.to_str()).unwrap_or("the run");
+        Source { name, machine: &run.machine, records: &run.records, counters: &run.counters }
+    }
+}
+
+impl Source<'_> {
+    /// The memory of a device, from the fingerprint.
+    pub fn memory(&self, device: &str) -> Option<Bytes> {
+        let memory = if device == "cpu" {
+            self.machine["hardware"]["memory"].as_u64()
+        } else {
+            let gpus = self.machine["gpus"].as_array()?;
+            let gpu = gpus.iter().find(|gpu| gpu["device"].as_str() == Some(device))?;
+            gpu["attributes"]["memory"].as_u64()
+        };
+        memory.filter(|&bytes| bytes > 0).map(Bytes)
+    }
+}
