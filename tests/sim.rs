@@ -143,7 +143,7 @@ fn a_profile_of_no_single_kernel_and_case_exits_2_with_the_way_out() {
     for (args, said) in [
         (&["matmul/none", "-m", "64"][..], "unknown kernel"),
         (&["matmul/simd", "-m", "64", "--device", "sim"], "unknown kernel"),
-        (&["matmul/simd", "-m", "64"], "choose one"),
+        (&["matmul/simd", "-m", "64,128"], "choose one"),
         (&["matmul/simd", "-m", "64", "--html", "a.html"], "use --svg"),
         (&["matmul/tiled", "-m", "64", "--svg", "a.svg"], "use --html"),
         (&["matmul/*", "-m", "64"], "name one"),
