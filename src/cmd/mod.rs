@@ -56,6 +56,7 @@ const EXAMPLES: &str = "Examples:
   scalemark run --model llama-3-8b --dtype bf16    the products and attention of a model
   scalemark run -m 256..4096 --kernel 'matmul/*'   squares from 256 to 4096
   scalemark list --model gpt2 --estimate           what that would run, without running it
+  scalemark plan --model gpt2 --tokens 10B         what training it takes on the machine of the latest run
   scalemark report results/runs/RUN                report and charts of a run again
 
 Exit codes: 0 fine, 1 a wrong or failed record, 2 usage or input error, 3 undecided, 130 interrupted";
