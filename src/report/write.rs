@@ -125,7 +125,7 @@ fn made(input: &ReportInput) -> Result<(String, Vec<Picture>, Vec<String>)> {
 /// A report as Markdown, and the pictures that it refers to as `charts/NAME.svg`.
 ///
 /// # Errors
-/// As [`Picture::draw`].
+/// Only if the drawing library fails, which it has no reason to when it writes to memory.
 pub fn document(input: &ReportInput) -> Result<(String, Vec<Picture>)> {
     made(input).map(|(text, pictures, _)| (text, pictures))
 }

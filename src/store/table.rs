@@ -186,9 +186,13 @@ pub(super) fn typed<'a, T: Deserialize<'a>>(
     })
 }
 
-/// Text as it stands in a cell: one line, with `\n`, `\r` and `\\` escaped.
+/// What a spreadsheet takes for the beginning of a formula, which could run something.
+const FORMULA: [char; 5] = ['=', '+', '-', '@', '\t'];
+
+/// Text as it stands in a cell: one line, with `\n`, `\r` and `\\` escaped, and a backslash before what would begin a formula.
 pub(super) fn escape(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r")
+    let line = text.replace('\\', r"\\").replace('\n', r"\n").replace('\r', r"\r");
+    if line.starts_with(FORMULA) { format!("\\{line}") } else { line }
 }
 
 /// The text of a cell.
@@ -201,8 +205,9 @@ pub(super) fn unescape(column: &'static str, cell: &str) -> Result<String, Unfit
             Some('\\') => '\\',
             Some('n') => '\n',
             Some('r') => '\r',
+            Some(sign) if text.is_empty() && FORMULA.contains(&sign) => sign,
             _ => {
-                let reason = r"a backslash that is not part of `\\`, `\n` or `\r`";
+                let reason = r"a backslash that is not part of `\\`, `\n` or `\r`, nor before a formula's sign";
                 return Err(Unfit::new(column, reason));
             }
         });
@@ -217,6 +222,20 @@ mod tests {
     use super::*;
 
     const COLUMNS: Columns = Columns { names: &["a", "b", "c"], facts: 2 };
+
+    #[test]
+    fn no_text_begins_a_formula_of_a_spreadsheet_and_each_reads_back() {
+        for text in ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "=\n=", "\\=", "a=b", ""] {
+            let cell = escape(text);
+            assert!(!cell.starts_with(FORMULA), "{cell}");
+            assert_eq!(unescape("detail", &cell).unwrap(), text);
+        }
+        assert_eq!(
+            unescape("detail", "=as older files have it").unwrap(),
+            "=as older files have it"
+        );
+        assert!(unescape("detail", r"a\=b").is_err(), "only at the beginning");
+    }
 
     fn read_text(text: &str) -> std::result::Result<(Sum, Vec<Vec<String>>), String> {
         let mut rows = Vec::new();

@@ -23,7 +23,7 @@ pub struct Kind {
 /// Every picture that there is data for.
 ///
 /// # Errors
-/// As [`Picture::draw`].
+/// Only if the drawing library fails, which it has no reason to when it writes to memory.
 pub fn pictures(all: &Comparison) -> Result<Vec<Kind>> {
     let drawn = |charts: Vec<Chart>| charts.iter().map(picture).collect::<Result<Vec<_>>>();
     let growths = || all.growths.iter();
