@@ -89,3 +89,69 @@ pub fn probes(times: &Times) -> String {
         gpu => format!("scalemark run --op peak --device {gpu}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::setup::Setup;
+    use super::super::shard::stages;
+    use super::super::work::{self, What};
+    use super::*;
+    use crate::models::find;
+    use crate::ops::Precision;
+    use crate::plan::case_list;
+
+    #[test]
+    fn a_case_list_of_any_models_steps_reads_back_as_the_same_cases() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cases.csv");
+        for name in ["gpt2", "llama-3-8b", "deepseek-v3", "qwen3-30b-a3b", "bert-base"] {
+            for precision in [Precision::F32, Precision::BF16] {
+                let model = find(name).unwrap().clone();
+                let setup = Setup { seq: 256, context: 512, ..Setup::new(model, precision) };
+                let stage = &stages(&setup)[0];
+                let mut items = work::training(&setup, stage, 2);
+                items.extend(work::decode(&setup, stage, 2));
+                let case = |item: &work::Item| match item.what {
+                    What::Kernel(case) => Some(case),
+                    What::Stream(_) => None,
+                };
+                let cases: Vec<Case> = items.iter().filter_map(case).collect();
+                let rows: Vec<String> = cases.iter().map(row).collect();
+                std::fs::write(&path, format!("{HEADER}\n{}\n", rows.join("\n"))).unwrap();
+                let read = case_list::read(&path, 1).unwrap();
+                let keys =
+                    |all: &mut dyn Iterator<Item = Case>| all.map(|c| c.key()).collect::<Vec<_>>();
+                assert_eq!(
+                    keys(&mut read.iter().map(|planned| planned.case)),
+                    keys(&mut cases.iter().copied()),
+                    "{name}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_command_names_the_sizes_or_a_case_list_where_options_cannot() {
+        let model = find("deepseek-v3").unwrap().clone();
+        let setup = Setup { seq: 256, ..Setup::new(model, Precision::BF16) };
+        let items = work::training(&setup, &stages(&setup)[0], 2);
+        let of = |name: &str| {
+            let item = items.iter().find(|i| i.name == name).unwrap();
+            let What::Kernel(case) = item.what else { panic!("{name} is a kernel") };
+            command(&case, "cpu")
+        };
+        assert_eq!(
+            of("q-a"),
+            "scalemark run -m 256 -n 1536 -k 7168 --transpose nt --dtype bf16 --threads 2"
+        );
+        assert_eq!(of("experts-up"), "scalemark run --cases CASES.csv --threads 2");
+        assert_eq!(of("attention"), "scalemark run --cases CASES.csv --threads 2");
+        assert_eq!(
+            of("update"),
+            format!(
+                "scalemark run --params {} --op adamw --dtype f32 --threads 2",
+                setup.model.parameters()
+            )
+        );
+    }
+}

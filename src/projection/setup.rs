@@ -131,7 +131,7 @@ impl Setup {
     pub fn check(&self) -> Result<()> {
         self.check_split()?;
         let Setup { batch, micro_batch, seq, .. } = *self;
-        for (name, value) in [("--batch", batch), ("--micro-batch", micro_batch), ("--seq", seq)] {
+        for (name, value) in [("--micro-batch", micro_batch), ("--batch", batch), ("--seq", seq)] {
             self.sensible(name, value)?;
         }
         let dp = self.data_parallel();
@@ -258,6 +258,9 @@ mod tests {
         assert!(reason(Setup { gpus: 8, batch: 12, ..llama() }).contains("a multiple of 8"));
         assert!(reason(Setup { batch: 8, micro_batch: 3, ..llama() }).contains("--micro-batch 3"));
         assert!(reason(Setup { zero: 4, ..llama() }).contains("0 to 3"));
+        // The batch that follows from it is 0 as well.
+        let none = Setup { micro_batch: 0, batch: 0, ..llama() };
+        assert!(reason(none).contains("--micro-batch is 0"));
         assert!(reason(Setup { gpus: 0, ..llama() }).contains("--gpus is 0"));
         assert!(reason(Setup { batch: usize::MAX, ..llama() }).contains("absurdly"));
         assert!(

@@ -39,3 +39,22 @@ impl Source<'_> {
         memory.filter(|&bytes| bytes > 0).map(Bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+
+    #[test]
+    fn a_device_has_the_memory_that_the_fingerprint_tells_and_no_other() {
+        assert_eq!(testing::source().memory("cpu"), Some(Bytes(16 << 30)));
+        assert_eq!(testing::source().memory("cuda:0"), None);
+        let machine = serde_json::json!({
+            "hardware": { "memory": 0 },
+            "gpus": [{ "device": "cuda:1", "attributes": { "memory": 85_899_345_920u64 } }],
+        });
+        let source = Source { machine: &machine, ..testing::source() };
+        assert_eq!(source.memory("cuda:1"), Some(Bytes(80 << 30)));
+        assert_eq!(source.memory("cpu"), None, "none is not a capacity of nothing");
+    }
+}
