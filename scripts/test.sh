@@ -30,6 +30,17 @@ if [ -z "${SCALEMARK_TEST_NUMPY:-}" ]; then
   export SCALEMARK_TEST_NUMPY=$PWD/$wheel
 fi
 
+DUCKDB=2.0.1
+if [ -z "${SCALEMARK_TEST_DUCKDB:-}" ]; then
+  wheel=target/test-wheels/duckdb-$DUCKDB
+  if [ ! -d "$wheel/duckdb" ]; then
+    say "installing DuckDB $DUCKDB into $wheel"
+    python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$wheel" "duckdb==$DUCKDB" ||
+      { echo "error: exports are tested with DuckDB, and pip could not install it; set SCALEMARK_TEST_DUCKDB to a folder that has it" >&2; exit 1; }
+  fi
+  export SCALEMARK_TEST_DUCKDB=$PWD/$wheel
+fi
+
 NVRTC=13.0.88
 NVDISASM=13.5.37
 wheel=target/test-wheels/nvrtc-$NVRTC-$NVDISASM

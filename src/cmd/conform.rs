@@ -15,11 +15,13 @@ use crate::error::{Error, Result};
 
 /// Options of `conform`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Every block of the simulator's conformance tables is launched on both. Integer, conversion and IEEE arithmetic
+#[command(after_help = "Examples:
+  scalemark conform
+  scalemark conform --only fma.rn --show 5
+
+Every block of the simulator's conformance tables is launched on both. Integer, conversion and IEEE arithmetic
 must agree bit by bit, approximate functions and floating-point tensor cores within the bounds that ptxsim's documentation
-states. Exit code 0 when all agree, 1 when something differs, 3 where there is no GPU"
-)]
+states. Exit code 0 when all agree, 1 when something differs, 3 where there is no GPU")]
 pub struct Args {
     /// The GPU, by its number
     #[arg(long, default_value_t = 0)]

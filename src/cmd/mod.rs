@@ -3,6 +3,7 @@
 pub mod completions;
 pub mod conform;
 pub mod effort;
+pub mod export;
 pub mod external;
 pub mod gate;
 pub mod git;
@@ -85,6 +86,8 @@ enum Command {
     Show(show::Args),
     /// Make report and charts of a run folder again
     Report(report::Args),
+    /// Write runs into one Parquet file, for tools that read large sets
+    Export(export::Args),
     /// Say what training or serving a model costs, from a run's measured kernels
     Plan(Box<plan::Args>),
     /// Say whether a build is slower than another, with an error rate that is proved
@@ -124,6 +127,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Command::Gate(args) => gate::run(args),
         Command::Track(args) => track::run(args),
         Command::Prove(args) => prove::run(args),
+        Command::Export(args) => export::run(args),
         Command::Show(args) => show::run(args),
         Command::Man(args) => man::run(args),
         Command::Completions(args) => completions::run(args),

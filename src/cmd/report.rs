@@ -30,12 +30,13 @@ use price::Price;
   scalemark report A B C --base B --out comparison.md      against B, into a file
   scalemark report A B C --html comparison.html            one page with search and filters, which needs no network
   scalemark report A B --price a=2.49/h --price b=3.1/h    and the work that each does for its price
+  scalemark report runs.parquet --html all.html            what `scalemark export` wrote
   scalemark report --site public                           every run below results/runs as pages with stable links
 
 Reads machine.json and the CSV files of each folder, wherever it was measured. Of one run, writes report.md and charts/*.svg into
 it; of several, prints one comparison as Markdown and leaves the folders as they are; --out writes it with its pictures beside it")]
 pub struct Args {
-    /// The folders of runs
+    /// The folders of runs, or files of `scalemark export`
     #[arg(required_unless_present = "site")]
     runs: Vec<PathBuf>,
     /// Of several runs, the one that the others are compared with [default: the first]
@@ -70,7 +71,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     match &args.runs[..] {
-        [run] if plain && args.price.is_empty() => {
+        [run] if plain && args.price.is_empty() && !run.is_file() => {
             let records = make(run)?;
             let table = report::terminal(&records, super::width());
             let path = run.join("report.md");
@@ -79,7 +80,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
                 super::show(&hardware::beside(run, ncu)?)?;
             }
         }
-        [_] => bail!(
+        [run] if !run.is_file() => bail!(
             "--base, --out, --html and --price are of comparisons; name the runs to compare with as well"
         ),
         _ if args.ncu.is_some() => bail!("--ncu is of one run; name only that one"),

@@ -26,7 +26,7 @@ pub mod site;
 pub mod stacked;
 mod sweep;
 #[cfg(test)]
-mod synthetic;
+pub(crate) mod synthetic;
 mod table;
 mod tables;
 #[cfg(test)]

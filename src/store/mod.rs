@@ -10,6 +10,7 @@
 mod counters;
 mod folder;
 pub mod history;
+pub mod parquet;
 mod records;
 mod resume;
 mod row;
@@ -100,6 +101,21 @@ impl Run {
         let finished = seal.is_some();
         let (folder, sums) = (folder.to_owned(), [records_sum, counters_sum]);
         Ok(Run { folder, machine, records, counters, finished, seal, sums })
+    }
+
+    /// Reads runs from their folders and from Parquet files of many, in that order.
+    ///
+    /// # Errors
+    /// As for [`Run::read`] and [`parquet::read`].
+    pub fn read_all(paths: &[PathBuf]) -> Result<Vec<Run>> {
+        let mut runs = Vec::new();
+        for path in paths {
+            match path.is_file() {
+                true => runs.extend(parquet::read(path)?),
+                false => runs.push(Run::read(path)?),
+            }
+        }
+        Ok(runs)
     }
 
     /// Reads the samples, in the order of the file: every record's samples stand together, in the order of records.

@@ -57,17 +57,26 @@ pub(super) fn identity(record: &Record) -> (String, String, String) {
 
 fn decode(path: &Path, place: Place, cells: &StringRecord) -> Result<Record> {
     let at = |unfit: Unfit| unfit.at(path, place.line);
-    let mut row: Row = table::typed(path, place.line, cells, &COLUMNS)?;
+    let row: Row = table::typed(path, place.line, cells, &COLUMNS)?;
     let record = row.record().map_err(at)?;
     rules::check_record(&record).map_err(at)?;
-    // What was read must be what this record is written as: that covers the case key, the sizes' flops and bytes, and
-    // cells that do not apply.
-    let wanted = Row::from(&record);
+    check_row(row, &record).map_err(at)?;
+    Ok(record)
+}
+
+/// Whether a row is what its record is written as: that covers the case key, the sizes' flops and bytes, and cells that do not apply.
+pub(super) fn check_row(mut row: Row, record: &Record) -> Result<(), Unfit> {
+    let mut wanted = Row::from(record);
     row.forget_derived();
+    wanted.forget_derived();
+    if row == wanted {
+        return Ok(());
+    }
+    // A number that is none does not equal itself.
     let (found, wanted) = (cells_of(&row), cells_of(&wanted));
     let mut facts = RECORD_COLUMNS.iter().zip(found.iter().zip(wanted.iter())).take(COLUMNS.facts);
     match facts.find(|(_, (found, wanted))| found != wanted) {
-        None => Ok(record),
+        None => Ok(()),
         Some((column, (found, wanted))) => {
             let reason = match (found, wanted) {
                 (found, "") => format!("`{found}` where nothing applies; the cell must be empty"),
@@ -75,13 +84,13 @@ fn decode(path: &Path, place: Place, cells: &StringRecord) -> Result<Record> {
                     format!("`{found}` does not match the other cells, which give `{wanted}`")
                 }
             };
-            Err(at(Unfit::new(column, reason)))
+            Err(Unfit::new(column, reason))
         }
     }
 }
 
 /// The cells of a row in canonical spelling.
-fn cells_of(row: &Row) -> StringRecord {
+pub(super) fn cells_of(row: &Row) -> StringRecord {
     let line = table::line(row);
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(&line[..]);
     let mut cells = StringRecord::new();

@@ -80,7 +80,7 @@ pub(super) const COLUMNS: Columns =
 /// A row; the fields are [`RECORD_COLUMNS`] in order, an empty cell is `None`, or empty text.
 ///
 /// Names are text here and not enums, so that a name that is not known can be told with its column.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Row {
     record_id: u64,
     case_key: String,

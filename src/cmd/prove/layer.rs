@@ -22,6 +22,8 @@ use crate::store::Run;
 
 /// Options of `prove layer`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  scalemark prove layer --run results/runs/RUN")]
 pub struct Args {
     /// The run that plans are made from; it must not hold the layers' own cases
     #[arg(long, value_name = "RUN")]

@@ -12,6 +12,8 @@ use crate::gate::{Judge, Levels as Round, Rule, Subject};
 
 /// Options of `prove levels`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  scalemark prove levels levels.csv")]
 pub struct Levels {
     /// CSV with the columns round,kernel,base,head,twin: what one process of the base took in each round, one of the head, and
     /// one of a copy of the base, in any unit

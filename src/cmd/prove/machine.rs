@@ -13,6 +13,10 @@ use crate::stats::binomial::clopper_pearson;
 
 /// Options of `prove machine`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  scalemark prove machine                                              3000 decisions: hours
+  scalemark prove machine --decisions 40 --load 0 -- -m 64..256
+  scalemark prove machine --head other/scalemark --name link-order     another build of the same source")]
 pub struct Machine {
     /// Decisions on kernels in all; those that the file has already count
     #[arg(long, default_value_t = 3000)]

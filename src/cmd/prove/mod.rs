@@ -40,8 +40,13 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     /// Put whole gates through simulated machines whose noise is known
+    #[command(after_help = "Examples:
+  scalemark prove simulate                  10 000 gates for each of five kinds of noise, and the power
+  scalemark prove simulate --series 500     a smaller one")]
     Simulate(Simulation),
     /// Put histories through simulated machines whose noise is known
+    #[command(after_help = "Example:
+  scalemark prove history")]
     History(Simulation),
     /// Put a build and its copy through gates on this machine, idle and under load
     Machine(machine::Machine),

@@ -20,6 +20,9 @@ const CASES: &str = include_str!("../../../results/cases/slowdown.csv");
 
 /// Options of `prove slowdown`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  scalemark prove slowdown                           1, 2, 3 and 5 %, counted by callgrind: hours
+  scalemark prove slowdown --extra 2 --decisions 50")]
 pub struct Slowdown {
     /// Slowdowns, in percent; 0 is a control
     #[arg(long, value_delimiter = ',', default_values_t = [0, 1, 2, 3, 5], value_parser = clap::value_parser!(u32).range(..=100))]

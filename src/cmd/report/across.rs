@@ -10,7 +10,7 @@ use super::{Args, facts};
 use crate::cmd::show;
 use crate::report;
 use crate::report::across::{self, Comparison, Kind, Side};
-use crate::store::Run;
+use crate::store::{Run, parquet};
 use crate::units::Bytes;
 
 /// Runs and what is known of each: all of one index are of one run.
@@ -26,27 +26,45 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    /// Reads runs; `base` is one of them, or the first.
-    pub(super) fn read(runs: &[PathBuf], base: Option<&Path>) -> anyhow::Result<Loaded> {
-        let place = |folder: &Path| {
-            folder.canonicalize().with_context(|| format!("failed to read {}", folder.display()))
+    /// Reads runs, of folders and of Parquet files of many; `base` is one of them, or the first.
+    pub(super) fn read(paths: &[PathBuf], base: Option<&Path>) -> anyhow::Result<Loaded> {
+        let place = |path: &Path| {
+            path.canonicalize().with_context(|| format!("failed to read {}", path.display()))
         };
-        let folders = runs.iter().map(|f| place(f)).collect::<anyhow::Result<Vec<_>>>()?;
-        for (i, folder) in folders.iter().enumerate() {
-            if folders[..i].contains(folder) {
-                bail!("{} is named twice; name each run once", runs[i].display());
+        let places = paths.iter().map(|f| place(f)).collect::<anyhow::Result<Vec<_>>>()?;
+        let (mut folders, mut runs): (Vec<PathBuf>, Vec<Run>) = (Vec::new(), Vec::new());
+        for (i, (path, place)) in paths.iter().zip(&places).enumerate() {
+            if places[..i].contains(place) {
+                bail!("{} is named twice; name each run once", path.display());
             }
+            let is_many = place.is_file();
+            for run in if is_many { parquet::read(path)? } else { vec![Run::read(path)?] } {
+                let folder = if is_many { run.folder.clone() } else { place.clone() };
+                if folders.contains(&folder) {
+                    bail!(
+                        "{} has a run that is read already: {}",
+                        path.display(),
+                        folder.display()
+                    );
+                }
+                folders.push(folder);
+                runs.push(run);
+            }
+        }
+        if runs.is_empty() {
+            bail!("{} holds no run", paths[0].display());
         }
         let base = match base {
             None => 0,
             Some(base) => {
-                let at = folders.iter().position(|folder| place(base).is_ok_and(|b| b == *folder));
-                at.with_context(|| {
+                let is_it = |folder: &PathBuf| {
+                    folder == base || place(base).is_ok_and(|base| base == *folder)
+                };
+                folders.iter().position(is_it).with_context(|| {
                     format!("--base {} is none of the runs; name it among them", base.display())
                 })?
             }
         };
-        let runs = runs.iter().map(|f| Run::read(f)).collect::<Result<Vec<_>, _>>()?;
         let facts = runs.iter().map(|run| facts(&run.machine)).collect();
         Ok(Loaded { folders, runs, facts, base })
     }
@@ -102,7 +120,7 @@ pub(super) fn compare(args: &Args) -> anyhow::Result<()> {
     if devices(&loaded.runs[loaded.base]).is_empty() {
         bail!(
             "{} measured nothing to compare with; name another --base",
-            args.runs[loaded.base].display()
+            loaded.folders[loaded.base].display()
         );
     }
     let (sides, base) = loaded.sides(&args.price)?;

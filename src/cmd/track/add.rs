@@ -23,6 +23,9 @@ const SIMULATOR: &str = "simulator";
 
 /// Options of `track add`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  scalemark track add results/runs/RUN --reference results/runs/PINNED   beside a pinned build, measured in the same job
+  scalemark track add results/runs/RUN --canary 'matmul/openblas'        beside kernels that no commit changes")]
 pub struct Add {
     /// Folders of runs
     #[arg(required = true, value_name = "RUN")]

@@ -12,6 +12,9 @@ use crate::history::{Report, Rule, judge, table};
 
 /// Options of `track check`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  scalemark track check
+  scalemark track check --confirm     builds the suspects, and runs the gate between them")]
 pub struct Check {
     #[command(flatten)]
     place: Place,

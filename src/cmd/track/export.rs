@@ -12,6 +12,8 @@ use crate::history::series::assemble;
 
 /// Options of `track export`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  scalemark track export bmf --out bmf.json")]
 pub struct Export {
     /// For whom
     #[arg(value_enum)]

@@ -16,6 +16,9 @@ use crate::store;
 
 /// Options of `track import`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  scalemark track import criterion target/criterion --canary 'calibrate/*'
+  scalemark track import hyperfine results.json")]
 pub struct Import {
     /// The tool that wrote the results
     #[arg(value_enum)]

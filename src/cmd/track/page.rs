@@ -12,6 +12,8 @@ use crate::history::page;
 
 /// Options of `track page`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  scalemark track page --out history.html")]
 pub struct Page {
     #[command(flatten)]
     place: Place,

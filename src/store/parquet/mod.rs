@@ -1,0 +1,264 @@
+//! The records of many runs in one Parquet file, for tools that read large sets.
+//!
+//! A row is a record. Its columns are the name of its run, when that began, and the columns of `records.csv`, typed; and its counters as
+//! one JSON object. What is empty there is null here. The machines stand in the file's metadata, so that whole runs can be read back.
+
+mod cells;
+mod columns;
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ::parquet::basic::Compression;
+use ::parquet::file::metadata::KeyValue;
+use ::parquet::file::properties::WriterProperties;
+use ::parquet::file::reader::{FileReader, SerializedFileReader};
+use ::parquet::file::writer::SerializedFileWriter;
+use ::parquet::schema::parser::parse_message_type;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::records::identity;
+use super::row::{RECORD_COLUMNS, Row};
+use super::table::{Sum, Unfit};
+use super::{Run, SCHEMA_VERSION, records, rules};
+use crate::error::{Error, Result};
+use crate::record::{Counter, Record};
+use cells::Cell;
+use columns::Column;
+
+/// Rows of a row group: few enough to be held, and enough to be scanned fast.
+const GROUP: usize = 50_000;
+/// The columns before those of `records.csv`.
+const BEFORE: [&str; 2] = ["run", "started"];
+/// The column behind them.
+const COUNTERS: &str = "counters";
+/// Keys of the file's metadata.
+const VERSION_KEY: &str = "scalemark.schema_version";
+const RUNS_KEY: &str = "scalemark.runs";
+
+/// What the metadata says of a run.
+#[derive(Debug, Serialize, Deserialize)]
+struct Told {
+    machine: Value,
+    finished: bool,
+}
+
+/// Every column, in order.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    BEFORE.into_iter().chain(RECORD_COLUMNS.iter().copied()).chain([COUNTERS])
+}
+
+fn failed(what: &'static str, path: &Path) -> impl Fn(::parquet::errors::ParquetError) -> Error {
+    let path = path.to_owned();
+    move |error| Error::format(&path, None, format!("failed to {what} it as Parquet: {error}"))
+}
+
+/// Writes runs, each under the name of its folder; returns how many records that were. The file is whole or not there.
+///
+/// # Errors
+/// Two runs of one name; a file that cannot be written.
+pub fn write(path: &Path, runs: &[Run]) -> Result<usize> {
+    let mut told: Map<String, Value> = Map::new();
+    for run in runs {
+        let said = Told { machine: run.machine.clone(), finished: run.finished };
+        let said = serde_json::to_value(said).expect("a value has a JSON form");
+        if told.insert(name(run), said).is_some() {
+            let name = name(run);
+            return Err(Error::Usage(format!("two runs are called {name}; rename a folder")));
+        }
+    }
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let draft = tempfile::NamedTempFile::new_in(folder).map_err(Error::io("write", path))?;
+    let schema = parse_message_type(&columns::schema()).map_err(failed("describe", path))?;
+    let version = KeyValue::new(VERSION_KEY.to_owned(), SCHEMA_VERSION.to_string());
+    let told = KeyValue::new(RUNS_KEY.to_owned(), Value::Object(told).to_string());
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .set_key_value_metadata(Some(vec![version, told]))
+        .build();
+    let fail = failed("write", path);
+    let mut writer =
+        SerializedFileWriter::new(draft.as_file(), Arc::new(schema), Arc::new(properties))
+            .map_err(&fail)?;
+    let mut columns: Vec<Column> = names().map(Column::new).collect();
+    let (mut held, mut all) = (0, 0);
+    for run in runs {
+        let mut counters = by_record(&run.counters);
+        let name = name(run);
+        let before = [name.as_str(), run.machine["started"].as_str().unwrap_or_default()];
+        for record in &run.records {
+            add(&mut columns, before, record, counters.remove(&record.record_id));
+            held += 1;
+            all += 1;
+            if held == GROUP {
+                columns::flush(&mut writer, &mut columns).map_err(&fail)?;
+                held = 0;
+            }
+        }
+    }
+    if held > 0 || all == 0 {
+        columns::flush(&mut writer, &mut columns).map_err(&fail)?;
+    }
+    writer.close().map_err(&fail)?;
+    draft.persist(path).map_err(|error| Error::io("write", path)(error.error))?;
+    Ok(all)
+}
+
+fn name(run: &Run) -> String {
+    run.folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+fn by_record(counters: &[Counter]) -> HashMap<u64, Map<String, Value>> {
+    let mut by: HashMap<u64, Map<String, Value>> = HashMap::new();
+    for counter in counters {
+        by.entry(counter.record_id).or_default().insert(counter.name.clone(), counter.value.into());
+    }
+    by
+}
+
+fn add(
+    columns: &mut [Column],
+    before: [&str; 2],
+    record: &Record,
+    counters: Option<Map<String, Value>>,
+) {
+    let counters = counters.map_or(String::new(), |counters| Value::Object(counters).to_string());
+    let row = records::cells_of(&Row::from(record));
+    let cells = before.into_iter().chain(row.iter()).chain([&*counters]);
+    columns.iter_mut().zip(cells).for_each(|(column, cell)| column.push(cell));
+}
+
+/// Reads every run of a file that [`write`] made; their folders are their names, and they have no samples.
+///
+/// # Errors
+/// [`Error::Format`] for a file that is none of ours or damaged, for a newer schema version, and for a row that `records.csv` could not
+/// hold: it names the row, from 1, and its column.
+pub fn read(path: &Path) -> Result<Vec<Run>> {
+    let file = File::open(path).map_err(Error::io("read", path))?;
+    let fail = failed("read", path);
+    let reader = SerializedFileReader::new(file).map_err(&fail)?;
+    let mut runs = told(path, &reader)?;
+    let places: HashMap<String, usize> =
+        runs.iter().enumerate().map(|(i, run)| (name(run), i)).collect();
+    let mut seen: Vec<Seen> = runs.iter().map(|_| Seen::default()).collect();
+    let mut first = 1;
+    for group in 0..reader.num_row_groups() {
+        let group = reader.get_row_group(group).map_err(&fail)?;
+        let rows = group.metadata().num_rows() as usize;
+        let columns = names()
+            .enumerate()
+            .map(|(i, name)| columns::read(name, group.get_column_reader(i)?, rows));
+        let columns: Vec<Vec<Cell>> =
+            columns.collect::<::parquet::errors::Result<_>>().map_err(&fail)?;
+        let mut columns: Vec<_> = columns.into_iter().map(Vec::into_iter).collect();
+        for row in 0..rows {
+            let mut cells: Vec<Cell> = columns.iter_mut().filter_map(Iterator::next).collect();
+            let line = (first + row) as u64;
+            let at = |unfit: Unfit| unfit.at(path, line);
+            let (Some(Cell::Text(counters)), Cell::Text(name)) = (cells.pop(), cells.remove(0))
+            else {
+                return Err(at(Unfit::new("run", "a row without a run")));
+            };
+            let place = places.get(&name).copied();
+            let place = place.ok_or_else(|| {
+                at(Unfit::new("run", format!("`{name}` is not among the runs of the metadata")))
+            })?;
+            // When the run began: the metadata says it as well.
+            cells.remove(0);
+            let record = record(cells).map_err(at)?;
+            seen[place].check(&record).map_err(at)?;
+            let counters = counters_of(&record, &counters).map_err(at)?;
+            runs[place].counters.extend(counters);
+            runs[place].records.push(record);
+        }
+        first += rows;
+    }
+    Ok(runs)
+}
+
+/// The runs that the metadata tells of, without records yet.
+fn told(path: &Path, reader: &SerializedFileReader<File>) -> Result<Vec<Run>> {
+    let metadata = reader.metadata().file_metadata();
+    let value = |key: &str| {
+        let all = metadata.key_value_metadata().into_iter().flatten();
+        all.into_iter().find(|pair| pair.key == key).and_then(|pair| pair.value.as_deref())
+    };
+    let none = "not a file of `scalemark export`: its metadata tells of no runs";
+    let (Some(version), Some(told)) = (value(VERSION_KEY), value(RUNS_KEY)) else {
+        return Err(Error::format(path, None, none));
+    };
+    if version.parse() != Ok(SCHEMA_VERSION) {
+        let reason = format!(
+            "of schema version {version}; this build reads {SCHEMA_VERSION}: export it again"
+        );
+        return Err(Error::format(path, None, reason));
+    }
+    let schema = metadata.schema_descr();
+    let found = schema.columns().iter().map(|column| column.name().to_owned());
+    if !found.eq(names().map(str::to_owned)) {
+        return Err(Error::format(path, None, "its columns are not those of results/README.md"));
+    }
+    let told: HashMap<String, Told> = serde_json::from_str(told)
+        .map_err(|error| Error::format(path, None, format!("{RUNS_KEY}: {error}")))?;
+    let mut told: Vec<(String, Told)> = told.into_iter().collect();
+    told.sort_by(|a, b| a.0.cmp(&b.0));
+    let run = |(name, told): (String, Told)| Run {
+        folder: PathBuf::from(name),
+        machine: told.machine,
+        records: Vec::new(),
+        counters: Vec::new(),
+        finished: told.finished,
+        seal: None,
+        sums: [Sum { rows: 0, crc32: 0 }; 2],
+    };
+    Ok(told.into_iter().map(run).collect())
+}
+
+/// The record of a row, held to the rules of `records.csv`.
+fn record(cells: Vec<Cell>) -> Result<Record, Unfit> {
+    let row = cells::row(cells)?;
+    let record = row.record()?;
+    rules::check_record(&record)?;
+    records::check_row(row, &record)?;
+    Ok(record)
+}
+
+fn counters_of(record: &Record, text: &str) -> Result<Vec<Counter>, Unfit> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let all: Map<String, Value> = serde_json::from_str(text)
+        .map_err(|error| Unfit::new(COUNTERS, format!("no object of numbers: {error}")))?;
+    let one = |(name, value): (String, Value)| match value.as_f64() {
+        Some(value) => Ok(Counter { record_id: record.record_id, name, value }),
+        None => Err(Unfit::new(COUNTERS, format!("`{name}` is no number"))),
+    };
+    all.into_iter().map(one).collect()
+}
+
+/// What a run has had so far, for it has nothing twice.
+#[derive(Debug, Default)]
+struct Seen {
+    ids: HashSet<u64>,
+    identities: HashSet<(String, String, String)>,
+}
+
+impl Seen {
+    fn check(&mut self, record: &Record) -> Result<(), Unfit> {
+        let id = record.record_id;
+        if !self.ids.insert(id) {
+            return Err(Unfit::new("record_id", format!("{id} stands in its run twice")));
+        }
+        if !self.identities.insert(identity(record)) {
+            let reason = "its kernel has a record on this case and device already, in the same run";
+            return Err(Unfit::new("case_key", reason));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

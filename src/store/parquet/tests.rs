@@ -1,0 +1,102 @@
+use super::columns::Kind;
+use super::*;
+use crate::report::synthetic;
+
+/// Two runs with records of every outcome, one of them with words that a table has to escape.
+fn runs() -> Vec<Run> {
+    let (simulated, counters) = synthetic::simulated();
+    let mut measured = synthetic::records();
+    for (i, record) in measured.iter_mut().enumerate() {
+        record.record_id = i as u64 + 1;
+    }
+    let mut seen = Seen::default();
+    measured.retain(|record| seen.check(record).is_ok());
+    measured[0].model = "=1+1;two\nlines".to_owned();
+    let run = |name: &str, records: Vec<Record>, counters: Vec<Counter>| Run {
+        folder: PathBuf::from("somewhere").join(name),
+        machine: serde_json::json!({ "schema_version": SCHEMA_VERSION, "started": "2026-11-29T07:00:00Z" }),
+        records,
+        counters,
+        finished: name == "a",
+        seal: None,
+        sums: [Sum { rows: 0, crc32: 0 }; 2],
+    };
+    vec![run("a", measured, Vec::new()), run("b", simulated, counters)]
+}
+
+/// Records as they compare: a deviation that is no number is none that equals itself.
+fn shown(records: &[Record]) -> Vec<String> {
+    records.iter().map(|record| format!("{record:?}")).collect()
+}
+
+#[test]
+fn runs_read_back_as_they_were_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("all.parquet");
+    let written = runs();
+    let count = written.iter().map(|run| run.records.len()).sum::<usize>();
+    assert_eq!(write(&path, &written).unwrap(), count);
+    let read = read(&path).unwrap();
+    assert_eq!(read.len(), 2);
+    for (read, written) in read.iter().zip(&written) {
+        assert_eq!(read.folder, PathBuf::from(name(written)));
+        assert_eq!(shown(&read.records), shown(&written.records));
+        assert_eq!((&read.machine, read.finished), (&written.machine, written.finished));
+        let sorted = |counters: &[Counter]| {
+            let mut all: Vec<String> = counters.iter().map(|c| format!("{c:?}")).collect();
+            all.sort();
+            all
+        };
+        assert_eq!(sorted(&read.counters), sorted(&written.counters));
+    }
+}
+
+#[test]
+fn no_runs_are_a_file_too_and_two_of_one_name_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("none.parquet");
+    assert_eq!(write(&path, &[]).unwrap(), 0);
+    assert!(read(&path).unwrap().is_empty());
+    let mut both = runs();
+    both[1].folder = both[0].folder.clone();
+    let refused = write(&path, &both).unwrap_err().to_string();
+    assert!(refused.contains("two runs are called a"), "{refused}");
+    assert!(read(&path).unwrap().is_empty(), "what was there is still there");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
+}
+
+#[test]
+fn a_file_that_is_none_of_ours_or_damaged_is_one_clear_error_and_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("all.parquet");
+    std::fs::write(&path, "record_id,case_key\n").unwrap();
+    let refused = read(&path).unwrap_err().to_string();
+    assert!(refused.contains("failed to read it as Parquet"), "{refused}");
+    write(&path, &runs()).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    for cut in [0, 4, whole.len() / 2, whole.len() - 1] {
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        assert!(read(&path).is_err(), "{cut}");
+    }
+    let mut random = crate::stats::random::Random::new(1);
+    for _ in 0..200 {
+        let mut damaged = whole.clone();
+        let at = random.below(damaged.len());
+        damaged[at] ^= 1 << random.below(8);
+        std::fs::write(&path, &damaged).unwrap();
+        // Whatever it says of it, it says it: most bits are caught by the rules, some change a number.
+        let _ = read(&path);
+    }
+}
+
+#[test]
+fn every_column_has_the_type_of_its_field() {
+    let counts = names().filter(|name| Kind::of(name) == Kind::Count).count();
+    let numbers = names().filter(|name| Kind::of(name) == Kind::Number).count();
+    assert_eq!((counts, numbers), (21, 14));
+    assert_eq!(names().count(), RECORD_COLUMNS.len() + 3);
+    for name in names() {
+        let text = ["run", "started", "op", "counters", "case_key", "cache", "dtype_state"];
+        assert!(!text.contains(&name) || Kind::of(name) == Kind::Text, "{name}");
+    }
+}
