@@ -45,7 +45,7 @@ fn a_report_of_an_export_says_what_one_of_its_folders_says() {
         (&["report", &file, &file][..], "named twice"),
         (&["report", "Cargo.toml"], "failed to read it as Parquet"),
         (&["export", RUNS[0], RUNS[0], "--parquet", &file], "two runs are called"),
-        (&["export", "src", "--parquet", &file], "src/machine.json"),
+        (&["export", "src", "--parquet", &file], "src is not the folder of a run"),
         (&["export", RUNS[0], "--parquet", "src"], "is a folder"),
     ] {
         let out = scalemark(args);

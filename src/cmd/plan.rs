@@ -28,7 +28,7 @@ use options::{Asked, Formats, Mode, Records, Split};
   scalemark plan --model llama-3-8b --run RUN --mode decode --decode-batch 32 --context 8192
   scalemark plan --model path/to/config.json --run RUN --fit batch --memory 80GiB
   scalemark plan --model gpt2 --run A --run B --price A=1.20/h --price B=2.49/h --gpus 1..64 --tokens 10B --deadline 30d
-  scalemark plan --model gpt2 --run RUN --missing CASES.csv; scalemark run --cases CASES.csv   what the run lacks
+  scalemark plan --model gpt2 --run RUN --missing CASES.csv   what the run lacks, for `scalemark run --cases CASES.csv`
 
 A time is measured (the very case), interpolated (on a curve through cases of the same op), extrapolated (beyond them) or not
 measured: then it is left out, the sum is a lower bound, and the command that would measure it is shown. Exchanges between

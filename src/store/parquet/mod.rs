@@ -8,6 +8,7 @@ mod columns;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -137,9 +138,27 @@ fn add(
 /// [`Error::Format`] for a file that is none of ours or damaged, for a newer schema version, and for a row that `records.csv` could not
 /// hold: it names the row, from 1, and its column.
 pub fn read(path: &Path) -> Result<Vec<Run>> {
+    // Where a file contradicts itself, the library may panic.
+    catch_unwind(|| checked(path)).unwrap_or_else(|_| {
+        Err(Error::format(path, None, "damaged, for it contradicts itself; export it again"))
+    })
+}
+
+fn checked(path: &Path) -> Result<Vec<Run>> {
     let file = File::open(path).map_err(Error::io("read", path))?;
+    let length = file.metadata().map_err(Error::io("read", path))?.len();
     let fail = failed("read", path);
     let reader = SerializedFileReader::new(file).map_err(&fail)?;
+    let chunks = reader.metadata().row_groups().iter().flat_map(|group| group.columns());
+    for chunk in chunks {
+        let start = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());
+        let range = u64::try_from(start).ok().zip(u64::try_from(chunk.compressed_size()).ok());
+        let inside =
+            |(start, size): (u64, u64)| start.checked_add(size).is_some_and(|e| e <= length);
+        if !range.is_some_and(inside) {
+            return Err(Error::format(path, None, "damaged: a column lies outside of the file"));
+        }
+    }
     let mut runs = told(path, &reader)?;
     let places: HashMap<String, usize> =
         runs.iter().enumerate().map(|(i, run)| (name(run), i)).collect();
