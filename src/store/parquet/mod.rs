@@ -72,7 +72,11 @@ pub fn write(path: &Path, runs: &[Run]) -> Result<usize> {
         }
     }
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let draft = tempfile::NamedTempFile::new_in(folder).map_err(Error::io("write", path))?;
+    let mut builder = tempfile::Builder::new();
+    // As any file of the user's, and not for its owner alone.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let draft = builder.tempfile_in(folder).map_err(Error::io("write", path))?;
     let schema = parse_message_type(&columns::schema()).map_err(failed("describe", path))?;
     let version = KeyValue::new(VERSION_KEY.to_owned(), SCHEMA_VERSION.to_string());
     let told = KeyValue::new(RUNS_KEY.to_owned(), Value::Object(told).to_string());

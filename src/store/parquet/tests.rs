@@ -56,6 +56,10 @@ fn no_runs_are_a_file_too_and_two_of_one_name_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("none.parquet");
     assert_eq!(write(&path, &[]).unwrap(), 0);
+    std::fs::write(folder.path().join("plain"), "").unwrap();
+    let permissions = |path: &Path| std::fs::metadata(path).unwrap().permissions();
+    assert_eq!(permissions(&path), permissions(&folder.path().join("plain")));
+    std::fs::remove_file(folder.path().join("plain")).unwrap();
     assert!(read(&path).unwrap().is_empty());
     let mut both = runs();
     both[1].folder = both[0].folder.clone();
