@@ -21,6 +21,8 @@ pub struct Browser {
     from: Receiver<Value>,
     next: u64,
     session: String,
+    /// Pages that were loaded so far.
+    loads: usize,
     /// What the page complained of: errors on the console, exceptions, requests that leave the file.
     pub complaints: Vec<String>,
     _profile: tempfile::TempDir,
@@ -73,7 +75,7 @@ impl Browser {
         });
         let (session, complaints) = (String::new(), Vec::new());
         let mut browser =
-            Browser { child, to, from, next: 0, session, complaints, _profile: profile };
+            Browser { child, to, from, next: 0, session, loads: 0, complaints, _profile: profile };
         let targets = browser.ask("Target.getTargets", json!({}));
         let pages = targets["targetInfos"].as_array().unwrap();
         let page = pages.iter().find(|target| target["type"] == "page").expect("a page is open");
@@ -109,6 +111,7 @@ impl Browser {
         let message = self.from.recv_timeout(PATIENCE).expect("the browser answers");
         let params = &message["params"];
         match message["method"].as_str().unwrap_or_default() {
+            "Page.loadEventFired" => self.loads += 1,
             "Runtime.exceptionThrown" => {
                 self.complaints.push(params["exceptionDetails"].to_string())
             }
@@ -127,9 +130,23 @@ impl Browser {
 
     /// Opens a file and waits until it is loaded.
     pub fn open(&mut self, file: &Path) {
-        let path = file.canonicalize().unwrap();
+        let (path, before) = (file.canonicalize().unwrap(), self.loads);
         self.ask("Page.navigate", json!({ "url": format!("file://{}", path.display()) }));
-        while self.listen()["method"] != "Page.loadEventFired" {}
+        self.wait_for_a_page_after(before);
+    }
+
+    /// Clicks on what an expression of JavaScript finds, and waits until the page is loaded that this leads to.
+    pub fn follow(&mut self, link: &str) {
+        let before = self.loads;
+        // Later, so that the answer to this comes from the page that is left.
+        self.eval(&format!("void setTimeout(() => {link}.click(), 50)"));
+        self.wait_for_a_page_after(before);
+    }
+
+    fn wait_for_a_page_after(&mut self, loads: usize) {
+        while self.loads == loads {
+            self.listen();
+        }
     }
 
     /// What an expression of JavaScript comes to.
