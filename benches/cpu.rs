@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use scalemark::device::pool::affinity;
 use scalemark::device::{CpuDevice, Device};
 use scalemark::kernels::Registry;
 use scalemark::ops::{
@@ -98,7 +99,8 @@ fn registry(criterion: &mut Criterion<ModelTime>) {
 /// The own pool against rayon's threads under the same kernels, with all threads of the machine.
 fn threads(criterion: &mut Criterion<ModelTime>) {
     let own = CpuDevice::detect(true);
-    let threads = own.capabilities.threads;
+    // By now this thread is pinned, and sees one CPU.
+    let threads = affinity::allowed().len().max(own.capabilities.threads);
     if threads < 2 {
         eprintln!("the race of thread pools needs two hardware threads, this machine has one");
         return;

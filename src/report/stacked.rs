@@ -53,7 +53,7 @@ impl Stacked {
     /// Draws it; `name` is the stem of its file's name.
     ///
     /// # Errors
-    /// As [`Picture::draw`].
+    /// Only if the drawing library fails, which it has no reason to when it writes to memory.
     pub fn picture(&self, name: &str) -> Result<Picture> {
         let rows = |bar: &Bar| bar.segments.len().div_ceil(3) as i32;
         let of = |bar: &Bar| 20 + HEIGHT + 24 + ROW * rows(bar) + 24;

@@ -136,7 +136,7 @@ fn add(
     columns.iter_mut().zip(cells).for_each(|(column, cell)| column.push(cell));
 }
 
-/// Reads every run of a file that [`write`] made; their folders are their names, and they have no samples.
+/// Reads every run of a file that [`write()`] made; their folders are their names, and they have no samples.
 ///
 /// # Errors
 /// [`Error::Format`] for a file that is none of ours or damaged, for a newer schema version, and for a row that `records.csv` could not
