@@ -72,6 +72,6 @@ fn a_page_escapes_sources_and_leads_to_the_hottest_lines() {
 
 #[test]
 fn folders_that_the_compiler_puts_before_a_name_are_no_part_of_it() {
-    assert!(is_of("/work/kernels/a.cu", "kernels/a.cu") && is_of("a.cu", "a.cu"));
-    assert!(!is_of("/work/ba.cu", "a.cu") && !is_of("a.cu", "kernels/a.cu"));
+    assert!(is_of("some/folder/kernels/a.cu", "kernels/a.cu") && is_of("a.cu", "a.cu"));
+    assert!(!is_of("some/folder/ba.cu", "a.cu") && !is_of("a.cu", "kernels/a.cu"));
 }
