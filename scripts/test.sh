@@ -1,58 +1,43 @@
 #!/usr/bin/env bash
 # The tests of scalemark, and what they need: a Rust toolchain (rust-version in Cargo.toml), Python 3 for its package
-# installer. The OpenBLAS that a baseline is tested against, the numpy of an external worker, and the compiler and disassembler of CUDA kernels (no GPU is needed),
-# go into target/; nothing outside this folder is changed.
+# installer. The OpenBLAS that a baseline is tested against, the numpy of an external worker, the DuckDB that reads exports, and the compiler and
+# disassembler of CUDA kernels (no GPU is needed) go into target/; nothing outside this folder is changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 say() { printf '== %s\n' "$*"; }
 
-OPENBLAS=0.3.34.0.0
+# wheel NAME FILE WHY PACKAGE…: the folder below target/ that has FILE of these packages, brought from PyPI if it is not there yet.
+wheel() {
+  local folder=target/test-wheels/$1 file=$2 why=$3
+  shift 3
+  if [ ! -e "$folder/$file" ]; then
+    say "installing $* into $folder" >&2
+    python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$folder" "$@" >&2 ||
+      { echo "error: pip could not install $*: $why" >&2; return 1; }
+  fi
+  echo "$PWD/$folder"
+}
+
 if [ -z "${SCALEMARK_OPENBLAS:-}" ]; then
-  wheel=target/test-wheels/openblas-$OPENBLAS
-  if [ ! -f "$wheel/scipy_openblas32/lib/libscipy_openblas.so" ]; then
-    say "installing OpenBLAS $OPENBLAS into $wheel"
-    python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$wheel" "scipy-openblas32==$OPENBLAS" ||
-      { echo "error: the OpenBLAS baseline is tested, and pip could not install it; set SCALEMARK_OPENBLAS to a library" >&2; exit 1; }
-  fi
-  SCALEMARK_OPENBLAS=$PWD/$wheel/scipy_openblas32/lib/libscipy_openblas.so
-  export SCALEMARK_OPENBLAS
+  file=scipy_openblas32/lib/libscipy_openblas.so
+  folder=$(wheel openblas-0.3.34.0.0 $file "a baseline is tested with it; set SCALEMARK_OPENBLAS to a library" scipy-openblas32==0.3.34.0.0)
+  export SCALEMARK_OPENBLAS=$folder/$file
 fi
-
-NUMPY=2.3.5
 if [ -z "${SCALEMARK_TEST_NUMPY:-}" ]; then
-  wheel=target/test-wheels/numpy-$NUMPY
-  if [ ! -d "$wheel/numpy" ]; then
-    say "installing numpy $NUMPY into $wheel"
-    python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$wheel" "numpy==$NUMPY" ||
-      { echo "error: external workers are tested with numpy, and pip could not install it; set SCALEMARK_TEST_NUMPY to a folder that has it" >&2; exit 1; }
-  fi
-  export SCALEMARK_TEST_NUMPY=$PWD/$wheel
+  SCALEMARK_TEST_NUMPY=$(wheel numpy-2.3.5 numpy "external workers are tested with it; set SCALEMARK_TEST_NUMPY to a folder that has it" numpy==2.3.5)
+  export SCALEMARK_TEST_NUMPY
 fi
-
-DUCKDB=2.0.1
 if [ -z "${SCALEMARK_TEST_DUCKDB:-}" ]; then
-  wheel=target/test-wheels/duckdb-$DUCKDB
-  if [ ! -d "$wheel/duckdb" ]; then
-    say "installing DuckDB $DUCKDB into $wheel"
-    python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$wheel" "duckdb==$DUCKDB" ||
-      { echo "error: exports are tested with DuckDB, and pip could not install it; set SCALEMARK_TEST_DUCKDB to a folder that has it" >&2; exit 1; }
-  fi
-  export SCALEMARK_TEST_DUCKDB=$PWD/$wheel
+  SCALEMARK_TEST_DUCKDB=$(wheel duckdb-2.0.1 duckdb "exports are tested with it; set SCALEMARK_TEST_DUCKDB to a folder that has it" duckdb==2.0.1)
+  export SCALEMARK_TEST_DUCKDB
 fi
-
-NVRTC=13.0.88
-NVDISASM=13.5.37
-wheel=target/test-wheels/nvrtc-$NVRTC-$NVDISASM
 if [ -z "${SCALEMARK_NVRTC:-}" ] || [ -z "${SCALEMARK_NVDISASM:-}" ]; then
-  if [ ! -x "$wheel/nvidia/cu13/bin/nvdisasm" ]; then
-    say "installing NVRTC $NVRTC and nvdisasm $NVDISASM into $wheel"
-    python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$wheel" \
-      "nvidia-cuda-nvrtc==$NVRTC" "nvidia-cuda-nvdisasm==$NVDISASM" ||
-      { echo "error: CUDA kernels are compiled in tests, and pip could not install NVRTC; set SCALEMARK_NVRTC and SCALEMARK_NVDISASM" >&2; exit 1; }
-  fi
-  export SCALEMARK_NVRTC=${SCALEMARK_NVRTC:-$PWD/$wheel/nvidia/cu13/lib}
-  export SCALEMARK_NVDISASM=${SCALEMARK_NVDISASM:-$PWD/$wheel/nvidia/cu13/bin/nvdisasm}
+  folder=$(wheel nvrtc-13.0.88-13.5.37 nvidia/cu13/bin/nvdisasm \
+    "CUDA kernels are compiled in tests; set SCALEMARK_NVRTC and SCALEMARK_NVDISASM" \
+    nvidia-cuda-nvrtc==13.0.88 nvidia-cuda-nvdisasm==13.5.37)
+  export SCALEMARK_NVRTC=${SCALEMARK_NVRTC:-$folder/nvidia/cu13/lib}
+  export SCALEMARK_NVDISASM=${SCALEMARK_NVDISASM:-$folder/nvidia/cu13/bin/nvdisasm}
 fi
 export SCALEMARK_CACHE=${SCALEMARK_CACHE:-$PWD/target/test-cache}
 
