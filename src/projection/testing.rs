@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::source::Source;
+use crate::models::{Model, find};
 use crate::ops::{Case, Matmul, Precision, Probe, ProbeKind, Problem, Rule, Transpose, Update};
 use crate::record::{Outcome, Record, StopReason, Timing};
 use crate::units::{Bytes, Nanos};
@@ -15,6 +16,23 @@ pub const UPDATE_NS: f64 = 2.8e6;
 /// The time of a product of m × 512 × 512 at 80 % of the peak, and what a launch costs.
 pub fn matmul_ns(m: f64) -> f64 {
     2.0 * m * 512.0 * 512.0 / 100.0 / 0.8 + 2000.0
+}
+
+/// A GPT in the sizes of Korthikanti et al. 2022, table 3 (s = 2048, v = 51200).
+pub fn megatron(layers: usize, hidden: usize, heads: usize) -> Model {
+    Model {
+        name: "megatron".to_owned(),
+        layers,
+        hidden,
+        heads,
+        kv_heads: heads,
+        head_dim: hidden / heads,
+        head_dim_v: hidden / heads,
+        ffn: 4 * hidden,
+        vocab: 51200,
+        context: 2048,
+        ..find("gpt3-175b").unwrap().clone()
+    }
 }
 
 /// A record of `ns`, with an interval of 2 % to each side.

@@ -135,6 +135,7 @@ pub fn decoding(setup: &Setup, step: &Step, bandwidth: Option<f64>, wishes: &Wis
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::megatron;
     use super::*;
     use crate::models::find;
     use crate::ops::Precision;
@@ -161,17 +162,7 @@ mod tests {
             (105, 20480, 128, 280.0, 280.0, 37.83, 56.0),
             (128, 25600, 160, 512.0, 512.0, 71.49, 56.3),
         ] {
-            let model = Model {
-                layers,
-                hidden,
-                heads,
-                kv_heads: heads,
-                head_dim: hidden / heads,
-                head_dim_v: hidden / heads,
-                ffn: 4 * hidden,
-                vocab: 51200,
-                ..find("gpt3-175b").unwrap().clone()
-            };
+            let model = megatron(layers, hidden, heads);
             let flops = model_flops_per_token(&model, 2048) * batch * 2048.0;
             let got = 100.0 * flops / seconds / gpus / 312e12;
             // The iteration times are rounded to 0.01 s, which is 0.5 % of the first.

@@ -1,26 +1,10 @@
 //! The formulas against the worked examples of the papers that they come from.
 
 use super::super::shard::stages;
+use super::super::testing::megatron;
 use super::*;
 use crate::models::find;
 use crate::ops::{DType, Precision, Rule};
-
-/// A GPT in the sizes of Korthikanti et al. 2022, table 3 (s = 2048, v = 51200).
-fn megatron(layers: usize, hidden: usize, heads: usize) -> Model {
-    Model {
-        name: "megatron".to_owned(),
-        layers,
-        hidden,
-        heads,
-        kv_heads: heads,
-        head_dim: hidden / heads,
-        head_dim_v: hidden / heads,
-        ffn: 4 * hidden,
-        vocab: 51200,
-        context: 2048,
-        ..find("gpt3-175b").unwrap().clone()
-    }
-}
 
 /// Name, layers, hidden size, heads, tensor and pipeline parallel size, micro-batch: table 3.
 const TABLE_3: [(&str, usize, usize, usize, usize, usize, usize); 4] = [
