@@ -111,6 +111,39 @@ impl Parts {
         self.legend.push(entry(all, drawn, detail));
         self.panel.series.push(series);
     }
+
+    /// The axis of sizes, with ticks where anything is drawn.
+    fn sizes(&self, growth: &Growth) -> Option<Axis> {
+        let (xs, _) = extent(std::slice::from_ref(&self.panel));
+        let label = format!("{} ({}, log scale)", growth.parameter, growth.unit);
+        Some(ticks_at_sizes(Axis::fit(label, Scale::Log, Unit::Count, xs.iter().copied())?, &xs))
+    }
+
+    /// `what` ("time") against the size; `name` begins the file's name.
+    fn chart(
+        self,
+        all: &Comparison,
+        growth: &Growth,
+        (name, what, caption): (&str, &str, &str),
+        (x, y): (Axis, Axis),
+    ) -> Chart {
+        let fixed = match growth.fixed.is_empty() {
+            true => String::new(),
+            false => format!("Only {} grows; {} stays. ", growth.parameter, growth.fixed),
+        };
+        Chart {
+            name: format!("{name}-{}", growth.slug),
+            title: format!("{}: {what} against {}", growth.heading, growth.parameter),
+            caption: format!("{fixed}{caption}{}", all.left_out()),
+            x,
+            y,
+            panels: vec![self.panel],
+            columns: 1,
+            names: Vec::new(),
+            legend: self.legend,
+            subject: Subject::Machines,
+        }
+    }
 }
 
 fn entry(all: &Comparison, drawn: &Drawn, detail: String) -> Entry {
@@ -136,34 +169,12 @@ pub fn scaling(all: &Comparison, growth: &Growth) -> Option<Chart> {
         let detail = law.map_or(what.clone(), |law| format!("p = {}; {what}", law.exponent()));
         chart.add(all, drawn, detail, time_series(&curve.line, law.as_ref(), drawn.look));
     }
-    let (xs, ys) = extent(std::slice::from_ref(&chart.panel));
-    let x_label = format!("{} ({}, log scale)", growth.parameter, growth.unit);
-    let x = Axis::fit(x_label, Scale::Log, Unit::Count, xs.iter().copied())?;
+    let (_, ys) = extent(std::slice::from_ref(&chart.panel));
+    let x = chart.sizes(growth)?;
     let y = Axis::fit("time per launch (seconds, log scale)", Scale::Log, Unit::Seconds, ys)?;
-    Some(Chart {
-        name: format!("scaling-{}", growth.slug),
-        title: format!("{}: time against {}", growth.heading, growth.parameter),
-        caption: format!(
-            "{}Each machine by the kernel and thread count that were fastest at its largest size. Points are medians with their 95 % \
-             intervals, lines fitted laws t = a + b·nᵖ, by the sizes that the legend's p was fitted to.{}",
-            fixed(growth),
-            all.left_out()
-        ),
-        x: ticks_at_sizes(x, &xs),
-        y,
-        panels: vec![chart.panel],
-        columns: 1,
-        names: Vec::new(),
-        legend: chart.legend,
-        subject: Subject::Machines,
-    })
-}
-
-fn fixed(growth: &Growth) -> String {
-    if growth.fixed.is_empty() {
-        return String::new();
-    }
-    format!("Only {} grows; {} stays. ", growth.parameter, growth.fixed)
+    let caption = "Each machine by the kernel and thread count that were fastest at its largest size. Points are medians with their 95 % \
+                   intervals, lines fitted laws t = a + b·nᵖ, by the sizes that the legend's p was fitted to.";
+    Some(chart.chart(all, growth, ("scaling", "time", caption), (x, y)))
 }
 
 /// Memory against size, a line a side, with what each machine has as a dashed line.
@@ -184,33 +195,18 @@ pub fn memory(all: &Comparison, growth: &Growth) -> Option<Chart> {
         capacities.extend(capacity.map(|bytes| (drawn, bytes.0 as f64)));
         chart.add(all, drawn, detail, joined(drawn.look, points));
     }
-    let (xs, mut ys) = extent(std::slice::from_ref(&chart.panel));
+    let (_, mut ys) = extent(std::slice::from_ref(&chart.panel));
     ys.extend(capacities.iter().map(|(_, bytes)| bytes));
-    let x_label = format!("{} ({}, log scale)", growth.parameter, growth.unit);
-    let x = Axis::fit(x_label, Scale::Log, Unit::Count, xs.iter().copied())?;
+    let x = chart.sizes(growth)?;
     let y = Axis::fit("memory (bytes, log scale)", Scale::Log, Unit::Bytes, ys)?;
     for (drawn, bytes) in capacities {
         let look = Look { own: false, ..drawn.look };
         let line = vec![(x.range.0, bytes), (x.range.1, bytes)];
         chart.panel.series.push(Series { look, points: Vec::new(), line });
     }
-    Some(Chart {
-        name: format!("memory-{}", growth.slug),
-        title: format!("{}: memory against {}", growth.heading, growth.parameter),
-        caption: format!(
-            "{}What the kernel allocated, one set of buffers and its workspace, against all memory of the machine or GPU. Where machines \
-             run the same kernel, their lines lie on one another.{}",
-            fixed(growth),
-            all.left_out()
-        ),
-        x: ticks_at_sizes(x, &xs),
-        y,
-        panels: vec![chart.panel],
-        columns: 1,
-        names: Vec::new(),
-        legend: chart.legend,
-        subject: Subject::Machines,
-    })
+    let caption = "What the kernel allocated, one set of buffers and its workspace, against all memory of the machine or GPU. Where machines \
+                   run the same kernel, their lines lie on one another.";
+    Some(chart.chart(all, growth, ("memory", "memory", caption), (x, y)))
 }
 
 /// The measured limits of every drawn side laid over each other, a chart an input format, with a point a case.
