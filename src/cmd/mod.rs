@@ -16,6 +16,7 @@ pub mod man;
 pub mod models;
 pub mod peaks;
 pub mod plan;
+pub mod price;
 pub mod profile;
 pub mod progress;
 pub mod prove;

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 
+use crate::cmd::price::Price;
 use crate::error::Error;
 use crate::ops::{Precision, Problem, Rule};
 use crate::plan::sizes::Sizes;
 use crate::projection::fit::{self, Largest};
-use crate::projection::quantity::{Price, Rate, Seconds};
+use crate::projection::quantity::{Rate, Seconds};
 use crate::projection::{
     Choice, Link, Links, Plan, Question, Setup, Source, Times, Wishes, gap, picture, text,
 };

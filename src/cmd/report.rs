@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use serde_json::Value;
 
+use crate::cmd::price::Price;
 use crate::device::cuda::Attributes;
 use crate::measure::gpu::Calibration;
 use crate::models;
@@ -19,8 +20,6 @@ mod across;
 mod hardware;
 mod price;
 mod site;
-
-use price::Price;
 
 /// Options of `report`.
 #[derive(Debug, clap::Args)]

@@ -136,35 +136,6 @@ impl FromStr for Seconds {
     }
 }
 
-/// The price of one device for an hour, of the run whose folder or machine has that name, or of all: `2.49/h`,
-/// `h200=2.49/h`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Price {
-    /// A part of a run folder's name; `None`: every run.
-    pub of: Option<String>,
-    /// In whatever currency, a device and hour.
-    pub an_hour: f64,
-}
-
-impl FromStr for Price {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (of, price) = match text.split_once('=') {
-            Some(("", _)) => return Err(format!("`{text}` names no run before the `=`")),
-            Some((name, price)) => (Some(name.trim().to_owned()), price),
-            None => (None, text),
-        };
-        let price = price.trim().trim_start_matches(['$', '€', '£']);
-        let (number, unit) = split(price)?;
-        let hours = match unit {
-            "" | "/h" => 1.0,
-            "/d" => 24.0,
-            _ => return Err(format!("`{text}` is no price; write 2.49/h, or NAME=2.49/h")),
-        };
-        Ok(Price { of, an_hour: bounded(text, number / hours)? })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,8 +153,6 @@ mod tests {
         assert_eq!("400 Gbps".parse(), Ok(Rate(50e9)));
         assert_eq!("5us".parse::<Seconds>().map(|s| (s.0 * 1e9).round()), Ok(5000.0));
         assert_eq!("30d".parse(), Ok(Seconds(30.0 * 86400.0)));
-        assert_eq!("h200=2.49/h".parse(), Ok(Price { of: Some("h200".into()), an_hour: 2.49 }));
-        assert_eq!("$2.4/d".parse(), Ok(Price { of: None, an_hour: 2.4 / 24.0 }));
     }
 
     #[test]
@@ -195,7 +164,6 @@ mod tests {
         assert!("1e999".parse::<Memory>().is_err());
         assert!("nan".parse::<Count>().unwrap_err().contains("no number"));
         assert!("12 parsecs".parse::<Seconds>().unwrap_err().contains("30d"));
-        assert!("=3".parse::<Price>().unwrap_err().contains("names no run"));
         assert!("".parse::<Rate>().is_err());
     }
 
@@ -206,7 +174,6 @@ mod tests {
             if let Ok(Memory(n)) = text.parse() { prop_assert!(n.is_finite() && n > 0.0); }
             if let Ok(Rate(n)) = text.parse() { prop_assert!(n.is_finite() && n > 0.0); }
             if let Ok(Seconds(n)) = text.parse() { prop_assert!(n.is_finite() && n >= 0.0); }
-            if let Ok(price) = text.parse::<Price>() { prop_assert!(price.an_hour.is_finite()); }
         }
 
         #[test]

@@ -1,8 +1,9 @@
 //! The options of `scalemark plan`, by heading.
 
+use crate::cmd::price::Price;
 use crate::ops::{Cache, DType, Precision, Regime};
 use crate::projection::Recompute;
-use crate::projection::quantity::{Count, Memory, Price, Rate, Seconds};
+use crate::projection::quantity::{Count, Memory, Rate, Seconds};
 
 /// A step that is planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use super::price::{Price, assign};
+use super::price::assign;
 use super::{Args, facts};
+use crate::cmd::price::Price;
 use crate::cmd::show;
 use crate::report;
 use crate::report::across::{self, Comparison, Kind, Side};

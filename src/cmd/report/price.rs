@@ -1,51 +1,26 @@
-//! What machines cost: `--price NAME=2.49/h`.
-
-use std::str::FromStr;
+//! Whose prices are whose: `--price NAME=2.49/h` reaches every side of a machine.
 
 use anyhow::bail;
 
-/// The least and the greatest price of an hour that is believed: below and above, a unit or a decimal point is wrong.
-const BELIEVED: (f64, f64) = (1e-6, 1e6);
+use crate::cmd::price::Price;
+
 /// So many known names are listed where one is not known.
 const LISTED: usize = 12;
-
-/// The price of a machine.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Price {
-    name: String,
-    hour: f64,
-}
-
-impl FromStr for Price {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Price, String> {
-        let form = || "is not of the form NAME=2.49/h".to_owned();
-        let (name, price) = text.rsplit_once('=').ok_or_else(form)?;
-        let number = price.strip_suffix("/h").ok_or_else(form)?;
-        let hour: f64 = number.trim().parse().map_err(|_| form())?;
-        if name.is_empty() {
-            return Err(form());
-        }
-        if !(BELIEVED.0..=BELIEVED.1).contains(&hour) {
-            let (least, most) = BELIEVED;
-            return Err(format!("{number} an hour is no price; give one from {least} to {most}"));
-        }
-        Ok(Price { name: name.to_owned(), hour })
-    }
-}
 
 /// The price of each side, by the names that it answers to; the first of them is its own.
 ///
 /// # Errors
-/// When a price is of nobody, or a side has two.
+/// When a price says not whose it is or is of nobody, or a side has two.
 pub fn assign(prices: &[Price], sides: &[Vec<String>]) -> anyhow::Result<Vec<Option<f64>>> {
     let mut assigned: Vec<Option<f64>> = vec![None; sides.len()];
-    for Price { name, hour } in prices {
+    for Price { of, an_hour } in prices {
+        let Some(name) = of else {
+            bail!("--price {an_hour}/h: say whose it is, as NAME={an_hour}/h");
+        };
         let mut met = false;
         for (names, price) in sides.iter().zip(&mut assigned).filter(|(n, _)| n.contains(name)) {
             met = true;
-            if price.replace(*hour).is_some() {
+            if price.replace(*an_hour).is_some() {
                 bail!("--price has two prices for {}; give one", names[0]);
             }
         }
@@ -63,25 +38,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_price_is_a_name_and_a_number_an_hour() {
-        let price: Price = "a=b cuda:0=2.49/h".parse().unwrap();
-        assert_eq!(price, Price { name: "a=b cuda:0".to_owned(), hour: 2.49 });
-        for (text, reason) in [
-            ("a", "form"),
-            ("a=2.49", "form"),
-            ("=2.49/h", "form"),
-            ("a=cheap/h", "form"),
-            ("a=-1/h", "no price"),
-            ("a=0/h", "no price"),
-            ("a=1e9/h", "no price"),
-            ("a=inf/h", "no price"),
-            ("a=NaN/h", "no price"),
-        ] {
-            assert!(text.parse::<Price>().unwrap_err().contains(reason), "{text}");
-        }
-    }
-
-    #[test]
     fn a_price_reaches_every_side_of_its_machine_and_no_side_twice() {
         let names = |all: &[&str]| all.iter().map(|name| name.to_string()).collect::<Vec<_>>();
         let sides = [names(&["a", "run-a"]), names(&["a cuda:0", "a", "run-a"]), names(&["b"])];
@@ -92,5 +48,7 @@ mod tests {
         assert!(twice.to_string().contains("two prices for a"));
         let unknown = assign(&[price("c=2/h")], &sides).unwrap_err();
         assert!(unknown.to_string().contains("known are a, a cuda:0, b"));
+        let whose = assign(&[price("2/h")], &sides).unwrap_err();
+        assert!(whose.to_string().contains("NAME=2/h"), "{whose}");
     }
 }
