@@ -1,6 +1,7 @@
 //! Records for a terminal: sorted and searched, with the spread of their samples, and rates as bars.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
@@ -71,6 +72,10 @@ pub fn sort(records: &mut [&Record], by: By, reverse: bool) {
 
 /// A row a record, with a histogram of its samples: from the fastest to twice that, and beyond in the last bin.
 pub fn table(records: &[&Record], samples: &[Sample], by: By, width: usize) -> String {
+    let mut times: HashMap<u64, Vec<f64>> = HashMap::new();
+    for sample in samples {
+        times.entry(sample.record_id).or_default().push(time(sample));
+    }
     let mut table = Table::new();
     table.load_preset(comfy_table::presets::NOTHING);
     table.set_content_arrangement(ContentArrangement::Disabled);
@@ -86,7 +91,7 @@ pub fn table(records: &[&Record], samples: &[Sample], by: By, width: usize) -> S
             record.record_id.to_string(),
             timing.map_or_else(|| record.outcome.status().to_owned(), |t| t.median.to_string()),
             timing.map_or_else(dash, |t| format!("{:.0} %", 100.0 * t.relative_half_width())),
-            histogram(&times(samples, record.record_id)),
+            histogram(times.get(&record.record_id).map_or(&[], Vec::as_slice)),
             rate(record).unwrap_or_else(dash),
             if weighed { memory() } else { share() }.unwrap_or_else(dash),
             record.kernel.clone(),
@@ -113,9 +118,9 @@ fn case(record: &Record) -> String {
     if record.device == "cpu" { key.to_owned() } else { format!("{key} {}", record.device) }
 }
 
-fn times(samples: &[Sample], record_id: u64) -> Vec<f64> {
-    let own = samples.iter().filter(|sample| sample.record_id == record_id);
-    own.map(|sample| sample.wall_ns as f64 / sample.iterations as f64).collect()
+/// Of one launch, in nanoseconds.
+fn time(sample: &Sample) -> f64 {
+    sample.wall_ns as f64 / sample.iterations as f64
 }
 
 /// How many values lie where, from the least to twice that; empty where there are none.
@@ -234,7 +239,7 @@ pub fn details(record: &Record, samples: &[Sample], counters: &[(&str, f64)]) ->
     processes.dedup();
     for process in processes {
         let of = own().filter(|sample| sample.process == process);
-        let times: Vec<f64> = of.map(|s| s.wall_ns as f64 / s.iterations as f64).collect();
+        let times: Vec<f64> = of.map(time).collect();
         let least = times.iter().copied().fold(f64::INFINITY, f64::min);
         let first = crate::units::Nanos(least);
         add(&format!("process {process}"), format!("{} from {first}", sparkline(&times)));
