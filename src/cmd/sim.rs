@@ -175,7 +175,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    if args.lines {
+    if args.lines && instructions.is_empty() {
+        super::note("no lines: a finding ended the launch");
+    } else if args.lines {
         let sources: Vec<listing::Source> =
             HEADERS.iter().copied().chain([(&*name, text.as_str())]).collect();
         let title = format!("{} of {name}", args.entry);

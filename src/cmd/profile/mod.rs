@@ -146,6 +146,14 @@ fn sampled(args: &Args) -> anyhow::Result<ExitCode> {
         bail!("--html and --all are of kernels on the simulator; on the CPU use --svg");
     }
     let kernel = kernel(args, &Registry::default())?;
+    if kernel.provider() != "own" {
+        let provider = kernel.provider();
+        bail!(
+            "{} is {provider}'s, which runs as told before a process starts; `perf record scalemark run --kernel {}` sees into it",
+            args.of,
+            args.of
+        );
+    }
     let capabilities = detect_capabilities();
     let registry = Registry::default();
     let refuses = |case: &Case| match registry.for_case(case).any(|k| k.id() == kernel.id()) {
