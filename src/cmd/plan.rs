@@ -75,7 +75,7 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let folders = match args.run.is_empty() {
         false => args.run.clone(),
-        true => vec![store::latest_run(Path::new("results/runs"))?.context(
+        true => vec![store::latest_run(Path::new(store::RUNS))?.context(
             "no --run is given, and there is none below results/runs; `scalemark run` makes one",
         )?],
     };

@@ -25,7 +25,7 @@ use crate::plan::estimate::Estimator;
 use crate::plan::select::Selection;
 use crate::record::{Outcome, Record};
 use crate::report;
-use crate::store::{Run, RunWriter};
+use crate::store::{RUNS, Run, RunWriter};
 use crate::worker::trace::Trace;
 use crate::worker::{self, Processes, Spawn};
 
@@ -167,7 +167,7 @@ pub(super) fn open(
     }
     let commit = env!("SCALEMARK_GIT_COMMIT");
     let commit = if commit.is_empty() { env!("CARGO_PKG_VERSION") } else { commit };
-    Ok(RunWriter::create(std::path::Path::new("results/runs"), slug, commit, machine)?)
+    Ok(RunWriter::create(std::path::Path::new(RUNS), slug, commit, machine)?)
 }
 
 fn resume(

@@ -7,10 +7,7 @@ use anyhow::{Context, bail};
 
 use crate::record::Record;
 use crate::report::browse::{self, By};
-use crate::store::{Run, latest_run};
-
-/// Where runs are, unless they are named.
-const RUNS: &str = "results/runs";
+use crate::store::{RUNS, Run, latest_run};
 
 /// Options of `show`.
 #[derive(Debug, clap::Args)]

@@ -7,7 +7,7 @@ use crate::device::cpu::detect_capabilities;
 use crate::device::cuda;
 use crate::device::name::{DriverName, Gpus, Which};
 use crate::nvrtc::Compiler;
-use crate::store::latest_run;
+use crate::store::{RUNS, latest_run};
 
 /// Prints it.
 ///
@@ -38,7 +38,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
     if !gpus.is_empty() {
         next("scalemark run --device cuda", "measure its GPU, beside cuBLASLt");
     }
-    match latest_run(Path::new("results/runs")) {
+    match latest_run(Path::new(RUNS)) {
         Ok(Some(_)) => next("scalemark show", "look at the latest run again"),
         _ => next("scalemark list --estimate", "what that measures, without measuring"),
     }

@@ -43,6 +43,8 @@ use table::Sum;
 /// `throttle`.
 pub const SCHEMA_VERSION: u64 = 3;
 
+/// The folder that runs go to and are looked for in, below the current one, where nobody names another.
+pub const RUNS: &str = "results/runs";
 /// The file that holds the machine's fingerprint and the schema version.
 pub const MACHINE: &str = "machine.json";
 /// The file that holds the records.

@@ -10,10 +10,7 @@ use crate::cmd::show;
 use crate::error::Error;
 use crate::report::across::{self, Comparison};
 use crate::report::site::{self, Entry, Page};
-use crate::store::{MACHINE, Run};
-
-/// Where runs lie that nobody named.
-const RUNS: &str = "results/runs";
+use crate::store::{MACHINE, RUNS, Run};
 
 /// Writes the site of the runs that were named, or of all below results/runs.
 pub(super) fn publish(args: &Args, folder: &Path) -> anyhow::Result<()> {
