@@ -27,6 +27,7 @@ pub static HEADERS: &[(&str, &str)] = headers![
     "common/wgmma.cuh",
     "matmul/operands.cuh",
     "optimizer/rules.cuh",
+    "peak/factors.cuh",
     "peak/mean.cuh",
     "peak/streams.cuh",
 ];

@@ -11,7 +11,7 @@ use crate::ops::peak::CHAINS;
 use crate::ops::{Case, DType, Precision, Probe, ProbeKind, Problem};
 
 /// The CUDA probes.
-pub static CUDA_ROWS: &[&dyn Kernel] = &[&STREAMS, &FMA, &MMA, &MMA_E4M3];
+pub static CUDA_ROWS: &[&dyn Kernel] = &[&STREAMS, &FMA, &MMA, &MMA_E4M3, &WGMMA];
 
 const THREADS: u32 = 256;
 /// Sets of accumulators that a block of `fma` has.
@@ -90,16 +90,29 @@ static MMA_E4M3: CudaKernel = CudaKernel {
     ..MMA
 };
 
-/// The precision in which a probe of tensor cores multiplies a format; `None` where they do not know it, and where another
-/// instruction than `mma.sync` goes beyond what it gives: `wgmma` on sm_90, `tcgen05` on sm_100 to sm_110.
+static WGMMA: CudaKernel = CudaKernel {
+    id: "peak/wgmma",
+    about: "wgmma on tiles in shared memory, in bf16, f16, tf32, int8 and e4m3",
+    file: "kernels/peak/wgmma.cu",
+    text: include_str!("../../../kernels/peak/wgmma.cu"),
+    needs: Needs::Exactly(Architecture::specific(90)),
+    refuses: |case| multiplies(case, &TENSOR),
+    plan: wgmma,
+    variants: || tensor_variants(&TENSOR),
+    claims: &["HGMMA.64x192x16"],
+    registers: 128,
+    shared: 320 * 128,
+};
+
+/// The formats that tensor cores multiply, and whose sums have 32 bits.
+const TENSOR: [DType; 5] = [DType::Bf16, DType::F16, DType::Tf32, DType::I8, DType::E4m3];
+
+/// The precision in which a probe of tensor cores multiplies a format; `None` where they do not know it, and where no probe here has
+/// their fastest instruction: `tcgen05` on sm_100 to sm_110.
 pub fn tensor_precision(inputs: DType, on: Architecture) -> Option<Precision> {
-    let by_mma = (80..90).contains(&on.number) || on.number >= 120;
-    let known = match inputs {
-        DType::Bf16 | DType::F16 | DType::Tf32 | DType::I8 => true,
-        DType::E4m3 => on.number >= 89,
-        _ => false,
-    };
-    (by_mma && known).then_some(sums(inputs))
+    let is_probed = (80..=90).contains(&on.number) || on.number >= 120;
+    let known = TENSOR.contains(&inputs) && (inputs != DType::E4m3 || on.number >= 89);
+    (is_probed && known).then_some(sums(inputs))
 }
 
 /// Sums and results in 32 bits.
@@ -132,7 +145,15 @@ fn multiplies(case: &Case, formats: &[DType]) -> Option<Cow<'static, str>> {
 }
 
 fn mma(case: &Case, _: Architecture) -> Plan {
-    const WARPS: u64 = 8;
+    tensor(case, ["peak_mma", "peak_mma_mean"], 8, 256)
+}
+
+fn wgmma(case: &Case, _: Architecture) -> Plan {
+    tensor(case, ["peak_wgmma", "peak_wgmma_mean"], 64, 256)
+}
+
+/// A probe of tensor cores: an instruction multiplies eight values of each factor (`kernels/peak/factors.cuh`).
+fn tensor(case: &Case, entries: [&'static str; 2], sets: u64, threads: u32) -> Plan {
     let format = match case.precision.inputs {
         DType::Bf16 => 0,
         DType::F16 => 1,
@@ -140,10 +161,9 @@ fn mma(case: &Case, _: Architecture) -> Plan {
         DType::I8 => 3,
         _ => 4,
     };
-    // An instruction multiplies eight values of each factor: see the kernel.
-    let how = Multiply { entries: ["peak_mma", "peak_mma_mean"], sets: WARPS, values: 8 };
+    let how = Multiply { entries, sets, values: 8 };
     let defines = vec![format!("-DFORMAT={format}")];
-    Plan { defines, ..multiply_adds(case, &how, 32 * WARPS as u32) }
+    Plan { defines, ..multiply_adds(case, &how, threads) }
 }
 
 fn fma(case: &Case, _: Architecture) -> Plan {
@@ -237,35 +257,36 @@ mod tests {
 
     #[test]
     fn tensor_cores_answer_the_probe_exactly_in_every_format_and_number_of_steps() {
-        let driver = FakeDriver::under("sm_89".parse().unwrap(), Conditions::default()).unwrap();
-        let gpu = GpuDevice::on(&driver, 0, Compiler::find(None).unwrap()).unwrap();
-        let device = Device::Gpu(gpu);
-        let formats = [DType::Bf16, DType::F16, DType::Tf32, DType::I8, DType::E4m3];
-        for (inputs, size) in formats.iter().flat_map(|&f| [1, 300, 20_000].map(|s| (f, s))) {
-            let probe = Problem::Peak(Probe { kind: ProbeKind::Fma, size });
-            let precision = tensor_precision(inputs, Architecture::plain(89)).unwrap();
-            let case = Case::new(probe, precision);
-            let row = if inputs == DType::E4m3 { &MMA_E4M3 } else { &MMA };
-            // Several seeds, so that each value of a factor has its turn.
-            for seed in [1, 2, 3] {
-                let operands = case.inputs(seed);
-                let mut prepared = row.prepare(&device, &case, &operands).unwrap();
-                prepared.launch(0).unwrap();
-                let expected = case.expected(&operands, 1);
-                let checked = check(&case, &operands, &expected, &prepared.outputs().unwrap());
-                assert_eq!(checked.wrong, None, "{case}");
+        for (name, rows) in [("sm_89", [&MMA, &MMA_E4M3]), ("sm_90a", [&WGMMA; 2])] {
+            let driver = FakeDriver::under(name.parse().unwrap(), Conditions::default()).unwrap();
+            let gpu = GpuDevice::on(&driver, 0, Compiler::find(None).unwrap()).unwrap();
+            let device = Device::Gpu(gpu);
+            for (inputs, size) in TENSOR.iter().flat_map(|&f| [1, 300, 20_000].map(|s| (f, s))) {
+                let probe = Problem::Peak(Probe { kind: ProbeKind::Fma, size });
+                let precision = tensor_precision(inputs, Architecture::plain(89)).unwrap();
+                let case = Case::new(probe, precision);
+                let row = rows[usize::from(inputs == DType::E4m3)];
+                // Several seeds, so that each value of a factor has its turn.
+                for seed in [1, 2, 3] {
+                    let operands = case.inputs(seed);
+                    let mut prepared = row.prepare(&device, &case, &operands).unwrap();
+                    prepared.launch(0).unwrap();
+                    let expected = case.expected(&operands, 1);
+                    let checked = check(&case, &operands, &expected, &prepared.outputs().unwrap());
+                    assert_eq!(checked.wrong, None, "{case} on {name}");
+                }
             }
         }
     }
 
     #[test]
-    fn roofs_of_tensor_cores_are_taken_where_mma_is_their_fastest_instruction() {
+    fn roofs_of_tensor_cores_are_taken_where_a_probe_has_their_fastest_instruction() {
         let on = |number, inputs| tensor_precision(inputs, Architecture::plain(number));
         assert_eq!(on(80, DType::Bf16), Some(Precision::BF16_F32));
         assert_eq!(on(120, DType::I8), Some(Precision::INT8));
         assert_eq!((on(80, DType::E4m3), on(80, DType::F32)), (None, None));
-        assert!(on(89, DType::E4m3).is_some());
-        for number in [75, 90, 100, 103] {
+        assert!(on(89, DType::E4m3).is_some() && on(90, DType::E4m3).is_some());
+        for number in [75, 100, 103] {
             assert_eq!(on(number, DType::Bf16), None, "sm_{number}");
         }
     }
