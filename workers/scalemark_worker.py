@@ -193,6 +193,43 @@ class Core:
                 return share
 
 
+class Nvml:
+    """What NVML says of one GPU: clock, power, temperature, and what holds the clock down. Nothing where NVML is missing."""
+
+    # As NVML's bits, in the words of the run's records.
+    REASONS = ("idle", "locked", "power", "hardware", "sync-boost", "thermal", "hardware-thermal", "power-brake", "display")
+
+    def __init__(self, uuid, library=None):
+        self.gpu, self.library = None, library
+        handle = ctypes.c_void_p()
+        with contextlib.suppress(OSError, AttributeError):
+            self.library = library or ctypes.CDLL("libnvidia-ml.so.1")
+            name = ctypes.c_char_p(f"GPU-{uuid.removeprefix('GPU-')}".encode())
+            if self.library.nvmlInit_v2() == 0 and self.library.nvmlDeviceGetHandleByUUID(name, ctypes.byref(handle)) == 0:
+                self.gpu = handle
+
+    def ask(self, function, *options, kind=ctypes.c_uint):
+        """A number, or None."""
+        value = kind()
+        with contextlib.suppress(AttributeError):
+            if getattr(self.library, function)(self.gpu, *options, ctypes.byref(value)) == 0:
+                return value.value
+        return None
+
+    def reading(self):
+        """The fields of a sample's `gpu`, without those that this GPU does not tell; None where there are none."""
+        if self.gpu is None:
+            return None
+        told = {"sm_mhz": self.ask("nvmlDeviceGetClockInfo", 1), "power_mw": self.ask("nvmlDeviceGetPowerUsage"),
+                "temperature_c": self.ask("nvmlDeviceGetTemperature", 0)}
+        bits = self.ask("nvmlDeviceGetCurrentClocksThrottleReasons", kind=ctypes.c_ulonglong)
+        if bits is not None:
+            words = [word for bit, word in enumerate(self.REASONS) if bits >> bit & 1]
+            unknown = bits >> len(self.REASONS) << len(self.REASONS)
+            told["throttle"] = "+".join(words + [hex(unknown)] * (unknown != 0)) or "none"
+        return {name: value for name, value in told.items() if value is not None} or None
+
+
 def reset_resident_peak():
     with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
         file.write("5")
@@ -207,10 +244,11 @@ def resident_peak():
 
 
 class Worker:
-    def __init__(self, kernels, set_threads, free, device):
+    def __init__(self, kernels, set_threads, free, device, uuid):
         self.kernels, self.set_threads, self.free, self.held = kernels, set_threads, free, {}
         # A GPU's own clock does not see what the host waits for.
         self.core = Core() if device == "cpu" else None
+        self.nvml = Nvml(uuid) if uuid else None
 
     def answer(self, request):
         try:
@@ -259,7 +297,7 @@ class Worker:
                 held.reset_at = held.slot
             held.warm_up()
             for _ in range(count):
-                samples.append(self.on_cpu(held, launches) if self.core else wall(held, launches))
+                samples.append(self.on_cpu(held, launches) if self.core else self.on_gpu(held, launches))
         return {"is": "samples", "samples": samples}
 
     def on_cpu(self, held, launches):
@@ -274,6 +312,12 @@ class Worker:
         if share is not None:
             sample["core_share"] = min(share, self.core.share())
         return sample
+
+    def on_gpu(self, held, launches):
+        """A sample with what NVML says of the GPU right after it."""
+        sample = wall(held, launches)
+        reading = self.nvml.reading() if self.nvml else None
+        return sample | ({"gpu": reading} if reading else {})
 
     def release(self, request):
         peak = resident_peak()
@@ -304,11 +348,11 @@ def write_results(asked, results):
     return said
 
 
-def serve(provider, kernels, libraries, set_threads=lambda threads: None, device="cpu", free=lambda: None):
+def serve(provider, kernels, libraries, set_threads=lambda threads: None, device="cpu", free=lambda: None, uuid=None):
     """Greets, and answers requests until standard input ends or an exit is asked for.
 
     `device` is where launches run, `cpu` or `cuda:N`; `asked_device` has what the run asks for. `free` gives back what a library keeps of a
-    kernel that was freed.
+    kernel that was freed. `uuid` is of that GPU: NVML is asked about it beside each sample.
     """
     asked = os.environ.get("SCALEMARK_PROTOCOL", str(VERSION))
     if asked != str(VERSION):
@@ -325,7 +369,7 @@ def serve(provider, kernels, libraries, set_threads=lambda threads: None, device
 
     say({"is": "hello", "protocol": VERSION, "program": f"{provider}_worker.py", "version": platform.python_version(),
          "provider": provider, "kernels": sorted(kernels), "device": device, "libraries": libraries})
-    worker = Worker(kernels, set_threads, free, device)
+    worker = Worker(kernels, set_threads, free, device, uuid)
     for line in sys.stdin:
         request = json.loads(line)
         if request["do"] == "exit":

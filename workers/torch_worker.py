@@ -21,6 +21,8 @@ DTYPES = {"f32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "
 NAMES = {dtype: name for name, dtype in DTYPES.items() if name != "tf32"}
 # Bytes that are written between two cold samples on a GPU: more than any cache holds.
 FLUSH = 512 << 20
+# Launches shorter than this are replayed as a CUDA graph, up to so many in one: the host's pace is no part of them.
+GRAPH_BELOW_NS, GRAPH_LAUNCHES = 20_000, 256
 device = torch.device("cpu")
 
 
@@ -51,12 +53,14 @@ def output(x):
 
 
 class OnDevice(Prepared):
-    """What kernels of torch share: how they are timed on a GPU, and that nothing keeps a graph unless it must."""
+    """What kernels of torch share: how they are timed on a GPU, and that nothing keeps a graph of gradients unless it must."""
 
     grad = False
 
     def __init__(self, job):
         self.slots, self.cold = job.slots, job.cache == "cold"
+        # A graph of `replayed` launches; none until a launch was seen to be short, 0 where nothing can be captured.
+        self.shortest, self.graph, self.replayed = math.inf, None, None
         self.flush = torch.empty(FLUSH, dtype=torch.uint8, device=device) if device.type == "cuda" and self.cold else None
 
     @contextlib.contextmanager
@@ -68,10 +72,41 @@ class OnDevice(Prepared):
         if device.type == "cpu":
             return super().time(launches, first_slot)
         if self.cold:
-            return sum(self.timed(1, slot) for slot in range(first_slot, first_slot + launches))
-        return self.timed(launches, first_slot)
+            return sum(self.timed(lambda: self.launch(slot % self.slots), 1) for slot in range(first_slot, first_slot + launches))
+        # What only the host drives, gradients and optimizers, is not captured.
+        if launches > 1 and self.shortest < GRAPH_BELOW_NS and not self.grad:
+            self.capture(launches)
+        took = self.timed(lambda: self.replay(launches, first_slot), launches)
+        self.shortest = min(self.shortest, took / launches)
+        return took
 
-    def timed(self, launches, first_slot):
+    def capture(self, launches):
+        """A graph for samples of so many launches, outside the clock."""
+        each = min(launches, GRAPH_LAUNCHES)
+        if self.replayed == 0 or self.replayed == each:
+            return
+        try:
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                for slot in range(each):
+                    self.launch(slot % self.slots)
+            # The first launch of a graph makes room for it on the GPU.
+            graph.replay()
+        except RuntimeError as error:
+            self.graph, self.replayed = None, 0
+            print(f"launches are not captured: {error}")
+        else:
+            self.graph, self.replayed = graph, each
+
+    def replay(self, launches, first_slot):
+        """Enqueues so many launches, as graphs where there is one."""
+        graphs, single = divmod(launches, self.replayed) if self.replayed else (0, launches)
+        for _ in range(graphs):
+            self.graph.replay()
+        for slot in range(first_slot, first_slot + single):
+            self.launch(slot % self.slots)
+
+    def timed(self, enqueue, launches):
         """Flush the L2, keep the stream busy while the host enqueues, start event, launches, stop event, wait."""
         start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         if self.flush is not None:
@@ -79,8 +114,7 @@ class OnDevice(Prepared):
         # Cycles: about half a millisecond, and 10 µs a launch, which is more than the host takes to enqueue one.
         torch.cuda._sleep(1_000_000 + 20_000 * min(launches, 500))
         start.record()
-        for slot in range(first_slot, first_slot + launches):
-            self.launch(slot % self.slots)
+        enqueue()
         stop.record()
         stop.synchronize()
         return start.elapsed_time(stop) * 1e6
@@ -314,6 +348,14 @@ def kernels():
     return held
 
 
+def uuid():
+    """What NVML knows this GPU by; None on the CPU, and where torch does not tell."""
+    if device.type != "cuda":
+        return None
+    known = getattr(torch.cuda.get_device_properties(device), "uuid", None)
+    return str(known) if known else None
+
+
 def main():
     global device
     parser = argparse.ArgumentParser(description="PyTorch as a worker of scalemark")
@@ -328,7 +370,7 @@ def main():
         facts.update(gpu=torch.cuda.get_device_name(device), cudnn=str(torch.backends.cudnn.version()))
     on_gpu = device.type == "cuda"
     serve("torch", kernels(), facts, torch.set_num_threads, device=str(device),
-          free=torch.cuda.empty_cache if on_gpu else lambda: None)
+          free=torch.cuda.empty_cache if on_gpu else lambda: None, uuid=uuid())
 
 
 if __name__ == "__main__":

@@ -53,4 +53,4 @@ class Matmul(torch_worker.Matmul):
 if __name__ == "__main__":
     device = torch_worker.device = torch.device(asked_device() if torch.cuda.is_available() else "cpu")
     serve("triton", {"matmul/triton": Matmul}, {"triton": triton.__version__, "torch": torch.__version__},
-          device=str(device), free=torch.cuda.empty_cache if device.type == "cuda" else lambda: None)
+          device=str(device), free=torch.cuda.empty_cache if device.type == "cuda" else lambda: None, uuid=torch_worker.uuid())

@@ -3,6 +3,7 @@
 
 mod faults;
 mod numpy;
+mod readings;
 mod transcript;
 
 use std::collections::BTreeMap;
