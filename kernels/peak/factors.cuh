@@ -97,3 +97,22 @@ DEVICE u32 factor_word(int word, int column, const stored* a, const stored* b) {
   }
   return bits;
 }
+
+// What stands for a set whose accumulators differ from another set's: far from anything that the probe answers.
+#define WRONG ((acc)(1 << 24))
+
+// Writes what all warps of a block have in common, each lane with 12 accumulators of its warp's set: three 16×8 tiles, as mma leaves
+// them. `memory`: shared, WARPS times a set, which nobody reads any more.
+template <int WARPS> DEVICE void write_agreed(acc* __restrict__ set, const acc (&d)[12], acc* memory) {
+  const u32 lane = threadIdx.x % 32;
+  acc* own = memory + threadIdx.x / 32 * CHAINS + lane / 4 * 8 + lane % 4 * 2;
+#pragma unroll
+  for (int i = 0; i < 12; i++) own[i / 4 * 128 + i / 2 % 2 * 64 + i % 2] = d[i];
+  __syncthreads();
+  for (u32 place = threadIdx.x; place < CHAINS; place += 32 * WARPS) {
+    acc agreed = memory[place];
+#pragma unroll
+    for (int w = 1; w < WARPS; w++) agreed = memory[w * CHAINS + place] == agreed ? agreed : WRONG;
+    set[place] = agreed;
+  }
+}

@@ -4,7 +4,7 @@
 // Place: the roof of what is multiplied on tensor cores, on GPUs whose fastest instruction mma.sync is; Hopper's wgmma (wgmma.cu) and
 //   the fifth generation's tcgen05 go beyond it. A warp has the 384 accumulators of the probe: three 16×8 tiles, whose columns repeat
 //   with the probe's period of 8. One mma adds a·b to each (factors.cuh). Odd steps add, even ones take away (A with its sign turned):
-//   small integers, exact in every format whatever the number of steps.
+//   small integers, exact in every format whatever the number of steps. A block writes one set for all of its own, which must agree.
 // Bound: one m16n8 product a warp in flight on each of 3 independent tiles, 8 warps a block, several blocks a multiprocessor.
 // Least work: 2·384·8·dot·rounds operations a warp.
 #include "peak/factors.cuh"
@@ -30,7 +30,7 @@ DEVICE void product(acc (&d)[4], const u32 (&a)[4], const u32 (&b)[2]) {
 extern "C" __global__ void __launch_bounds__(32 * WARPS)
 peak_mma(const acc* __restrict__ x, const stored* __restrict__ a, const stored* __restrict__ b, acc* __restrict__ sets, u32 pairs) {
   const u32 lane = threadIdx.x % 32, row = lane / 4, quarter = lane % 4;
-  const u32 set = blockIdx.x * WARPS + threadIdx.x / 32;
+  __shared__ acc memory[WARPS * CHAINS];
   // Words `quarter` and `quarter + 4` of a row of A and a column of B are this lane's.
   u32 plus[4], minus[4], factors[2];
 #pragma unroll
@@ -51,12 +51,14 @@ peak_mma(const acc* __restrict__ x, const stored* __restrict__ a, const stored* 
 #pragma unroll
     for (int tile = 0; tile < TILES; tile++) product(d[tile], minus, factors);
   }
+  acc last[4 * TILES];
 #pragma unroll
   for (int tile = 0; tile < TILES; tile++) {
     product(d[tile], plus, factors);
 #pragma unroll
-    for (int i = 0; i < 4; i++) sets[(u64)set * CHAINS + tile * 128 + (row + i / 2 * 8) * 8 + quarter * 2 + i % 2] = d[tile][i];
+    for (int i = 0; i < 4; i++) last[4 * tile + i] = d[tile][i];
   }
+  write_agreed<WARPS>(sets + blockIdx.x * CHAINS, last, memory);
 }
 
 extern "C" __global__ void __launch_bounds__(MEAN_CHAINS* MEAN_LANES)

@@ -4,7 +4,7 @@
 // Place: the roof of what is multiplied on tensor cores, on sm_90; mma.sync stays far below it there. A warpgroup holds a 64×192 tile of
 //   sums: 32 times the 384 accumulators of the probe, three neighbouring 16×8 tiles of a warp being one set. One wgmma adds a·b to
 //   each (factors.cuh); odd steps add, even ones take away (another A with its sign turned): small integers, exact in every format
-//   whatever the number of steps.
+//   whatever the number of steps. A block writes one set for all of its own, which must agree: all would be 100 MB on an H100.
 // Bound: an SM multiplies 64×192 by 32 bytes of k in 96 cycles, for which it reads 8 KiB of shared memory, two thirds of what that
 //   gives. Two warpgroups in turns, two steps of each under way, two blocks a multiprocessor.
 // Least work: 2·384·8·dot·rounds operations a set.
@@ -14,8 +14,7 @@
 
 #define COLUMNS 192
 #define THREADS 256
-#define SETS 8                    // of a warp
-#define ROW 128                   // bytes of a swizzled row: four times an instruction's k
+#define ROW 128 // bytes of a swizzled row: four times an instruction's k
 #define A_BYTES (64 * ROW)
 
 #if FORMAT == F_S8
@@ -76,8 +75,7 @@ peak_wgmma(const acc* __restrict__ x, const stored* __restrict__ a, const stored
   const u64 plus = wgmma_descriptor(base, A_BYTES, 8 * ROW), minus = wgmma_descriptor(base + A_BYTES, A_BYTES, 8 * ROW);
   const u64 factors = wgmma_descriptor(base + 2 * A_BYTES, COLUMNS * ROW, 8 * ROW);
 
-  const u32 lane = threadIdx.x % 32, first = (blockIdx.x * (THREADS / 32) + threadIdx.x / 32) * SETS;
-  const u32 place = lane / 4 * 8 + lane % 4 * 2;
+  const u32 lane = threadIdx.x % 32, place = lane / 4 * 8 + lane % 4 * 2;
   acc d[COLUMNS / 2];
 #pragma unroll
   for (int i = 0; i < COLUMNS / 2; i++) d[i] = x[i / 4 % 3 * 128 + i / 2 % 2 * 64 + place + i % 2];
@@ -95,11 +93,14 @@ peak_wgmma(const acc* __restrict__ x, const stored* __restrict__ a, const stored
   product(d, plus, factors);
   wgmma_commit();
   wgmma_wait<0>();
+  acc agreed[12];
 #pragma unroll
   for (int i = 0; i < COLUMNS / 2; i++) {
     asm volatile("" : SUM(d[i])::"memory");
-    sets[(u64)(first + i / 12) * CHAINS + i / 4 % 3 * 128 + i / 2 % 2 * 64 + place + i % 2] = d[i];
+    agreed[i % 12] = i < 12 || d[i] == agreed[i % 12] ? d[i] : WRONG;
   }
+  __syncthreads(); // the other warpgroup reads the tiles until it is here
+  write_agreed<THREADS / 32>(sets + blockIdx.x * CHAINS, agreed, (acc*)tiles);
 }
 
 extern "C" __global__ void __launch_bounds__(MEAN_CHAINS* MEAN_LANES)

@@ -77,7 +77,7 @@ static MMA: CudaKernel = CudaKernel {
     variants: || tensor_variants(&[DType::Bf16, DType::F16, DType::Tf32, DType::I8]),
     claims: &["HMMA.16816"],
     registers: 64,
-    shared: 8 * 128 * 4,
+    shared: 8 * CHAINS as u32 * 4,
 };
 
 static MMA_E4M3: CudaKernel = CudaKernel {
@@ -161,13 +161,14 @@ fn tensor(case: &Case, entries: [&'static str; 2], sets: u64, threads: u32) -> P
         DType::I8 => 3,
         _ => 4,
     };
-    let how = Multiply { entries, sets, values: 8 };
+    let how = Multiply { entries, sets, written: 1, values: 8 };
     let defines = vec![format!("-DFORMAT={format}")];
     Plan { defines, ..multiply_adds(case, &how, threads) }
 }
 
 fn fma(case: &Case, _: Architecture) -> Plan {
-    let how = Multiply { entries: ["peak_fma", "peak_fma_mean"], sets: SETS, values: 1 };
+    let how =
+        Multiply { entries: ["peak_fma", "peak_fma_mean"], sets: SETS, written: SETS, values: 1 };
     multiply_adds(case, &how, CHAINS as u32)
 }
 
@@ -177,6 +178,8 @@ struct Multiply {
     entries: [&'static str; 2],
     /// Sets of accumulators that a block has.
     sets: u64,
+    /// How many of these it writes: all, or one where they must agree.
+    written: u64,
     /// Values of each factor in an instruction, for one of the probe.
     values: u64,
 }
@@ -191,10 +194,11 @@ fn multiply_adds(case: &Case, how: &Multiply, threads: u32) -> Plan {
     let pairs = probe.rounds(inputs, (sets * how.values) as usize) / 2;
     let [x, a, b] = [0, 1, 2].map(Buffer::Read);
     let [result, work] = [Buffer::Written(0), Buffer::Workspace(0)];
-    let (pairs, count) = (vec![Scalar::U32(pairs as u32)], vec![Scalar::U32(sets as u32)]);
+    let written = blocks * how.written;
+    let (pairs, count) = (vec![Scalar::U32(pairs as u32)], vec![Scalar::U32(written as u32)]);
     let [step, end] = how.entries;
     Plan {
-        workspace: unwritten("sets", sets * CHAINS as u64 * 4),
+        workspace: unwritten("sets", written * CHAINS as u64 * 4),
         steps: vec![
             Step::flat(step, blocks as u32, threads, vec![x, a, b, work], pairs),
             mean(end, vec![result, work], count),
