@@ -3,6 +3,8 @@
 #[cfg(target_arch = "x86_64")]
 pub mod amx;
 pub mod core_share;
+#[cfg(target_os = "linux")]
+pub mod counters;
 pub mod cpu;
 pub mod cuda;
 pub mod lost;

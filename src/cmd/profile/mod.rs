@@ -2,6 +2,11 @@
 
 #[cfg(unix)]
 mod cpu;
+#[cfg(unix)]
+mod hardware;
+mod memory;
+#[cfg(unix)]
+mod samples;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -26,8 +31,8 @@ use crate::report::listing::{self, Listing, Shown};
   scalemark profile attention/flash-mma --seq 256 --dtype bf16 --pass fwd --device sim:sm_80 --html flash.html
   scalemark profile optimizer/vectorized --op adamw --params 100000 --all
 
-A CPU kernel is launched over and over and sampled: time by file and line, a flame graph, its place under the roofs that probes
-reach. Of a CUDA kernel counts are shown, exact and no times: instructions, lanes that executed them, sectors of global memory,
+A CPU kernel is launched over and over and sampled: time by phase, file and line, a flame graph, its place under the roofs that
+probes reach, its memory, and what the processor counts where it may. Of a CUDA kernel counts are shown, exact and no times: instructions, lanes that executed them, sectors of global memory,
 conflicts in shared memory, lanes apart, operations of tensor cores. What is inlined counts where it is written. Any other CUDA
 kernel: scalemark sim FILE.cu --lines")]
 pub struct Args {
@@ -51,7 +56,7 @@ pub struct Args {
     /// On the CPU: how long to launch
     #[arg(long, value_name = "TIME", default_value = "3s")]
     time: humantime::Duration,
-    /// On the CPU: count what a launch executes, under valgrind
+    /// On the CPU: count instructions, and misses of modelled caches, under valgrind
     #[arg(long)]
     instructions: bool,
     /// Seed of operands
@@ -137,6 +142,10 @@ fn simulated(args: &Args, architecture: Architecture) -> anyhow::Result<ExitCode
     let listing = Listing::new(&title, &counted, &sources, ("PTX", &ptx));
     let shown = if args.all { Shown::Everything } else { Shown::Executed };
     show(&listing, shown, args.html.as_deref())?;
+    let plan = (row.plan)(&case, architecture);
+    let workspace: Vec<(&str, u64)> =
+        plan.workspace.iter().map(|w| (w.name, w.init.bytes())).collect();
+    super::show(&format!("\n{}", memory::buffers(&case, &workspace)))?;
     Ok(ExitCode::SUCCESS)
 }
 

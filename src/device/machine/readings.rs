@@ -193,31 +193,7 @@ fn on_battery(root: &Root) -> Option<bool> {
 /// Tries to count this thread's cycles, which also fails where a hypervisor offers no counters.
 #[cfg(target_os = "linux")]
 fn counters_open() -> Option<bool> {
-    // `struct perf_event_attr` in its first version, 64 bytes: type 0 (hardware) and size, config 0 (cycles), period,
-    // sample type, read format, flags (disabled, without kernel and hypervisor), and two more. See perf_event_open(2).
-    let attributes: [u64; 8] = [64 << 32, 0, 0, 0, 0, 1 | 1 << 5 | 1 << 6, 0, 0];
-    #[cfg(target_endian = "big")]
-    return None;
-    #[cfg(target_endian = "little")]
-    {
-        // SAFETY: `attributes` holds the 64 bytes that it says to hold, and outlives the call, which only reads it.
-        let fd = unsafe {
-            libc::syscall(
-                libc::SYS_perf_event_open,
-                attributes.as_ptr(),
-                0,
-                -1,
-                -1,
-                0 as libc::c_ulong,
-            )
-        };
-        if fd < 0 {
-            return Some(false);
-        }
-        // SAFETY: the call above made this descriptor, and nobody else has it.
-        unsafe { libc::close(fd as libc::c_int) };
-        Some(true)
-    }
+    Some(crate::device::counters::can_open())
 }
 
 #[cfg(not(target_os = "linux"))]
