@@ -170,7 +170,7 @@ impl Regime {
 }
 
 /// One op with concrete sizes.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Problem {
     /// A matrix product, possibly batched or grouped by experts.
@@ -214,7 +214,7 @@ impl Problem {
 }
 
 /// Problem × precision × pass × threads × cache × regime: what must agree for two measurements to be compared.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Case {
     /// The op and its sizes.
     pub problem: Problem,

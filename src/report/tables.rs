@@ -180,8 +180,8 @@ pub fn scaling_table(input: &ReportInput) -> Option<String> {
 }
 
 /// What identifies a case apart from its thread count.
-pub fn unthreaded(case: Case) -> String {
-    Case { threads: 1, ..case }.key()
+pub fn unthreaded(case: Case) -> Case {
+    Case { threads: 1, ..case }
 }
 
 /// The four cells of one thread count: ours, best baseline, ratio, share of peak.

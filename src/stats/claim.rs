@@ -31,10 +31,10 @@ pub fn claim(points: &[(f64, f64)], order: f64) -> Option<(Claimed, PowerLaw)> {
     points.sort_by(|a, b| a.0.total_cmp(&b.0));
     let whole = power_law(&points)?;
     let largest = points[points.len() - 1].0;
-    let tails: Vec<(f64, PowerLaw)> = (0..=points.len() - LEAST)
-        .filter(|&i| i == 0 || points[i].0 > points[i - 1].0)
-        .filter_map(|i| Some((points[i].0, power_law(&points[i..])?)))
-        .collect();
+    let later = (1..=points.len() - LEAST)
+        .filter(|&i| points[i].0 > points[i - 1].0)
+        .filter_map(|i| Some((points[i].0, power_law(&points[i..])?)));
+    let tails: Vec<(f64, PowerLaw)> = std::iter::once((points[0].0, whole)).chain(later).collect();
     let holds = |law: &PowerLaw| law.p_low >= order - MARGIN && law.p_high <= order + MARGIN;
     let rejected = |law: &PowerLaw| law.p_low > order + MARGIN || law.p_high < order - MARGIN;
     for (i, (size, law)) in tails.iter().enumerate() {

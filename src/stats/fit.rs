@@ -66,15 +66,24 @@ pub fn power_law(points: &[(f64, f64)]) -> Option<PowerLaw> {
     if sizes.len() < 4 {
         return None;
     }
-    // Sizes relative to the largest, so that no power overflows.
-    let scaled: Vec<(f64, f64)> = points.iter().map(|&(n, t)| (n / largest, t)).collect();
-    let cost = |p: f64| project(&scaled, p).2;
+    // Sizes relative to the largest, so that no power overflows; as logarithms, for powers of one size are taken hundreds of times.
+    let scaled: Vec<(f64, f64)> = points.iter().map(|&(n, t)| ((n / largest).ln(), t)).collect();
+    let powers = |p: f64| scaled.iter().map(move |&(log, t)| ((p * log).exp(), t));
+    let cost = |p: f64| project(powers(p)).2;
 
-    let grid = |i: usize| EXPONENTS.0 + (EXPONENTS.1 - EXPONENTS.0) * i as f64 / GRID as f64;
-    let costs: Vec<f64> = (0..=GRID).map(|i| cost(grid(i))).collect();
+    let step = (EXPONENTS.1 - EXPONENTS.0) / GRID as f64;
+    let grid = |i: usize| EXPONENTS.0 + step * i as f64;
+    // From one point of the grid to the next each power grows by the same factor.
+    let factors: Vec<f64> = scaled.iter().map(|&(log, _)| (step * log).exp()).collect();
+    let mut at: Vec<(f64, f64)> = powers(EXPONENTS.0).collect();
+    let mut costs = Vec::with_capacity(GRID + 1);
+    for _ in 0..=GRID {
+        costs.push(project(at.iter().copied()).2);
+        at.iter_mut().zip(&factors).for_each(|((power, _), factor)| *power *= factor);
+    }
     let best = (0..=GRID).min_by(|&i, &j| costs[i].total_cmp(&costs[j]))?;
     let p = golden_section(grid(best.saturating_sub(1)), grid((best + 1).min(GRID)), cost);
-    let (a, b, least) = project(&scaled, p);
+    let (a, b, least) = project(powers(p));
     if b <= 0.0 {
         return None;
     }
@@ -109,12 +118,12 @@ pub fn power_law(points: &[(f64, f64)]) -> Option<PowerLaw> {
     Some(law)
 }
 
-/// The a ≥ 0 and b of least Σ((a + b·nᵖ)/t − 1)², and that sum. Where the best b is not positive it is 0.
-fn project(points: &[(f64, f64)], p: f64) -> (f64, f64, f64) {
+/// The a ≥ 0 and b of least Σ((a + b·x)/t − 1)² over the points (x = nᵖ, t), and that sum. Where the best b is not positive it is 0.
+fn project(points: impl Iterator<Item = (f64, f64)> + Clone) -> (f64, f64, f64) {
     // Columns 1/t and nᵖ/t against a right-hand side of ones.
     let (mut uu, mut uv, mut vv, mut u1, mut v1) = (0.0, 0.0, 0.0, 0.0, 0.0);
-    for &(n, t) in points {
-        let (u, v) = (1.0 / t, n.powf(p) / t);
+    for (x, t) in points.clone() {
+        let (u, v) = (1.0 / t, x / t);
         uu += u * u;
         uv += u * v;
         vv += v * v;
@@ -128,7 +137,7 @@ fn project(points: &[(f64, f64)], p: f64) -> (f64, f64, f64) {
     } else if b.is_nan() || b <= 0.0 {
         (a, b) = (u1 / uu, 0.0);
     }
-    let squares = points.iter().map(|&(n, t)| ((a + b * n.powf(p)) / t - 1.0).powi(2)).sum();
+    let squares = points.map(|(x, t)| ((a + b * x) / t - 1.0).powi(2)).sum();
     (a, b, squares)
 }
 

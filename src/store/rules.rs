@@ -62,6 +62,11 @@ pub(super) fn check_case(case: &Case) -> Result<(), Unfit> {
 /// Whether a record says what its outcome promises, in numbers that are numbers.
 pub(super) fn check_record(record: &Record) -> Result<(), Unfit> {
     check_case(&record.case)?;
+    check_facts(record)
+}
+
+/// The same for a record whose case is known to be sound.
+pub(super) fn check_facts(record: &Record) -> Result<(), Unfit> {
     if record.record_id == 0 {
         return Err(Unfit::new("record_id", "records are numbered from 1"));
     }

@@ -4,6 +4,7 @@ mod freivalds;
 mod reference;
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +48,7 @@ impl Transpose {
 
 /// The rows of a grouped product (mixture of experts): `m` rows in all are dealt to `experts` groups, each of which is
 /// multiplied with a B of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Groups {
     /// The number of groups; B is `[experts, …]`.
     pub experts: usize,
@@ -55,8 +56,29 @@ pub struct Groups {
     pub skew: f64,
 }
 
+impl Groups {
+    /// What two of them are compared by: a skew by its bits, so that each equals itself.
+    fn identity(&self) -> (usize, u64) {
+        (self.experts, self.skew.to_bits())
+    }
+}
+
+impl PartialEq for Groups {
+    fn eq(&self, other: &Groups) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for Groups {}
+
+impl Hash for Groups {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
+    }
+}
+
 /// A matrix product.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Matmul {
     /// Rows of C (of all groups together where there are groups).
     pub m: usize,

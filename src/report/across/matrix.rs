@@ -22,7 +22,7 @@ pub struct Line<'a> {
 
 /// Every case that some side measured, probes apart, by op and then by work.
 pub fn lines<'a>(sides: &[Side<'a>]) -> Vec<Line<'a>> {
-    let mut at: HashMap<String, usize> = HashMap::new();
+    let mut at: HashMap<Case, usize> = HashMap::new();
     let mut lines: Vec<Line> = Vec::new();
     for (i, side) in sides.iter().enumerate() {
         let measured = side.records.iter().copied().filter(|r| r.timing().is_some());
@@ -146,7 +146,7 @@ type Rows<'a> = ((&'a str, Regime), Vec<Vec<Option<&'a Record>>>);
 pub fn by_kernel(sides: &[Side], base: usize) -> Vec<MeanRow> {
     let mut kernels: Vec<Rows> = Vec::new();
     let mut kernel_at: HashMap<(&str, Regime), usize> = HashMap::new();
-    let mut row_at: HashMap<(&str, String), usize> = HashMap::new();
+    let mut row_at: HashMap<(&str, Case), usize> = HashMap::new();
     for (i, side) in sides.iter().enumerate() {
         let measured = side.records.iter().copied().filter(|r| r.timing().is_some());
         for record in measured.filter(|r| r.case.problem.family() != Family::Peak) {
@@ -156,7 +156,7 @@ pub fn by_kernel(sides: &[Side], base: usize) -> Vec<MeanRow> {
                 kernels.len() - 1
             });
             let rows = &mut kernels[at].1;
-            let row = *row_at.entry((kernel.0, record.case.key())).or_insert_with(|| {
+            let row = *row_at.entry((kernel.0, record.case)).or_insert_with(|| {
                 rows.push(vec![None; sides.len()]);
                 rows.len() - 1
             });
@@ -172,18 +172,18 @@ pub fn by_kernel(sides: &[Side], base: usize) -> Vec<MeanRow> {
 
 /// The cases that a side lacks, each with the reason.
 pub fn missing(side: &Side, i: usize, lines: &[Line]) -> Vec<(String, String)> {
-    let mut reasons: HashMap<String, String> = HashMap::new();
+    let mut reasons: HashMap<Case, String> = HashMap::new();
     for record in side.records.iter().filter(|r| r.timing().is_none()) {
-        let status = record.outcome.status();
-        let reason = format!("{} {status}: {}", record.kernel, record.outcome.detail());
-        reasons.entry(unthreaded(record.case)).or_insert(reason);
+        reasons.entry(unthreaded(record.case)).or_insert_with(|| {
+            format!("{} {}: {}", record.kernel, record.outcome.status(), record.outcome.detail())
+        });
     }
     let lacking = lines.iter().filter(|line| line.best[i].is_none());
     lacking
         .map(|line| {
-            let key = unthreaded(line.case);
-            let reason = reasons.get(&key).cloned();
-            (key, reason.unwrap_or_else(|| "not in its run".to_owned()))
+            let case = unthreaded(line.case);
+            let reason = reasons.get(&case).cloned();
+            (case.key(), reason.unwrap_or_else(|| "not in its run".to_owned()))
         })
         .collect()
 }

@@ -5,6 +5,7 @@
 
 mod cells;
 mod columns;
+mod known;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -21,17 +22,20 @@ use ::parquet::schema::parser::parse_message_type;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::records::identity;
 use super::row::{RECORD_COLUMNS, Row};
 use super::table::{Sum, Unfit};
-use super::{Run, SCHEMA_VERSION, records, rules};
+use super::{Run, SCHEMA_VERSION, records};
 use crate::error::{Error, Result};
 use crate::record::{Counter, Record};
-use cells::Cell;
-use columns::Column;
+use columns::{Column, Values};
+use known::Known;
 
 /// Rows of a row group: few enough to be held, and enough to be scanned fast.
 const GROUP: usize = 50_000;
+/// Rows that are read at a time, whoever wrote how large groups.
+const CHUNK: usize = 16_384;
+/// Columns that follow from others: the metadata tells when a run began.
+const UNREAD: [&str; 4] = ["started", "gflop_per_s", "gb_per_s", "share_of_peak"];
 /// The columns before those of `records.csv`.
 const BEFORE: [&str; 2] = ["run", "started"];
 /// The column behind them.
@@ -167,37 +171,40 @@ fn checked(path: &Path) -> Result<Vec<Run>> {
     let places: HashMap<String, usize> =
         runs.iter().enumerate().map(|(i, run)| (name(run), i)).collect();
     let mut seen: Vec<Seen> = runs.iter().map(|_| Seen::default()).collect();
+    let mut known = Known::default();
     let mut first = 1;
     for group in 0..reader.num_row_groups() {
         let group = reader.get_row_group(group).map_err(&fail)?;
-        let rows = group.metadata().num_rows() as usize;
-        let columns = names()
+        let mut left = group.metadata().num_rows() as usize;
+        let mut columns = names()
             .enumerate()
-            .map(|(i, name)| columns::read(name, group.get_column_reader(i)?, rows));
-        let columns: Vec<Vec<Cell>> =
-            columns.collect::<::parquet::errors::Result<_>>().map_err(&fail)?;
-        let mut columns: Vec<_> = columns.into_iter().map(Vec::into_iter).collect();
-        for row in 0..rows {
-            let mut cells: Vec<Cell> = columns.iter_mut().filter_map(Iterator::next).collect();
-            let line = (first + row) as u64;
-            let at = |unfit: Unfit| unfit.at(path, line);
-            let (Some(Cell::Text(counters)), Cell::Text(name)) = (cells.pop(), cells.remove(0))
-            else {
-                return Err(at(Unfit::new("run", "a row without a run")));
-            };
-            let place = places.get(&name).copied();
-            let place = place.ok_or_else(|| {
-                at(Unfit::new("run", format!("`{name}` is not among the runs of the metadata")))
-            })?;
-            // When the run began: the metadata says it as well.
-            cells.remove(0);
-            let record = record(cells).map_err(at)?;
-            seen[place].check(&record).map_err(at)?;
-            let counters = counters_of(&record, &counters).map_err(at)?;
-            runs[place].counters.extend(counters);
-            runs[place].records.push(record);
+            .map(|(i, name)| Ok((name, group.get_column_reader(i)?)))
+            .collect::<::parquet::errors::Result<Vec<_>>>()
+            .map_err(&fail)?;
+        while left > 0 {
+            let rows = left.min(CHUNK);
+            let values = columns.iter_mut().map(|(name, from)| match UNREAD.contains(name) {
+                true => Ok(Values::absent(name, rows)),
+                false => Values::read(name, from, rows),
+            });
+            let values: Vec<Values> =
+                values.collect::<::parquet::errors::Result<_>>().map_err(&fail)?;
+            for row in 0..rows {
+                let at = |unfit: Unfit| unfit.at(path, (first + row) as u64);
+                let name = values[0].text(row);
+                let place = places.get(name).copied();
+                let place = place.ok_or_else(|| {
+                    at(Unfit::new("run", format!("`{name}` is not among the runs of the metadata")))
+                })?;
+                let (record, identity) = known.record(&values, row).map_err(at)?;
+                seen[place].check(record.record_id, identity).map_err(at)?;
+                let counters = counters_of(&record, values[values.len() - 1].text(row));
+                runs[place].counters.extend(counters.map_err(at)?);
+                runs[place].records.push(record);
+            }
+            first += rows;
+            left -= rows;
         }
-        first += rows;
     }
     Ok(runs)
 }
@@ -240,15 +247,6 @@ fn told(path: &Path, reader: &SerializedFileReader<File>) -> Result<Vec<Run>> {
     Ok(told.into_iter().map(run).collect())
 }
 
-/// The record of a row, held to the rules of `records.csv`.
-fn record(cells: Vec<Cell>) -> Result<Record, Unfit> {
-    let row = cells::row(cells)?;
-    let record = row.record()?;
-    rules::check_record(&record)?;
-    records::check_row(row, &record)?;
-    Ok(record)
-}
-
 fn counters_of(record: &Record, text: &str) -> Result<Vec<Counter>, Unfit> {
     if text.is_empty() {
         return Ok(Vec::new());
@@ -266,16 +264,15 @@ fn counters_of(record: &Record, text: &str) -> Result<Vec<Counter>, Unfit> {
 #[derive(Debug, Default)]
 struct Seen {
     ids: HashSet<u64>,
-    identities: HashSet<(String, String, String)>,
+    identities: HashSet<u32>,
 }
 
 impl Seen {
-    fn check(&mut self, record: &Record) -> Result<(), Unfit> {
-        let id = record.record_id;
+    fn check(&mut self, id: u64, identity: u32) -> Result<(), Unfit> {
         if !self.ids.insert(id) {
             return Err(Unfit::new("record_id", format!("{id} stands in its run twice")));
         }
-        if !self.identities.insert(identity(record)) {
+        if !self.identities.insert(identity) {
             let reason = "its kernel has a record on this case and device already, in the same run";
             return Err(Unfit::new("case_key", reason));
         }
