@@ -44,7 +44,7 @@ impl Count {
 }
 
 fn key(record: &Record) -> (String, String) {
-    (record.case.key(), record.kernel.clone())
+    (record.case.key(), record.kernel.to_string())
 }
 
 fn main() -> anyhow::Result<()> {

@@ -372,10 +372,10 @@ impl Campaign<'_> {
         let mut record = Record {
             record_id,
             case,
-            kernel: kernel.id().0,
-            provider: kernel.provider().to_owned(),
-            device: self.device.clone(),
-            model: planned.models.join(";"),
+            kernel: kernel.id().0.into(),
+            provider: kernel.provider().into(),
+            device: self.device.as_str().into(),
+            model: planned.models.join(";").into(),
             placement: placement.filter(|_| measured),
             outcome,
             check: finding.check,
@@ -383,7 +383,7 @@ impl Campaign<'_> {
             peak_resident: finding.peak_resident,
             peak_flops: self.peaks.flop_rate(&case),
             peak_bytes: roof,
-            source_hash: kernel.as_cuda().map_or_else(build, CudaKernel::source_hash),
+            source_hash: kernel.as_cuda().map_or_else(build, CudaKernel::source_hash).into(),
         };
         let share = record.share_of_peak();
         if let (Outcome::Measured(timing), Some(share)) = (&mut record.outcome, share)

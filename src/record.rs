@@ -3,11 +3,88 @@
 //! Facts are stored; rates are derived from them. The columns, their units and meaning stand in `results/README.md`, which
 //! a test holds to this file.
 
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ops::Case;
 use crate::throttle::Throttle;
 use crate::units::{ByteRate, Bytes, FlopRate, Nanos};
+
+/// Words that many records have in common, held once.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Text(Arc<str>);
+
+impl Text {
+    /// The words.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+impl From<&str> for Text {
+    fn from(words: &str) -> Text {
+        Text(words.into())
+    }
+}
+
+impl From<String> for Text {
+    fn from(words: String) -> Text {
+        Text(words.into())
+    }
+}
+
+impl PartialEq<str> for Text {
+    fn eq(&self, other: &str) -> bool {
+        *self.0 == *other
+    }
+}
+
+impl PartialEq<&str> for Text {
+    fn eq(&self, other: &&str) -> bool {
+        *self.0 == **other
+    }
+}
+
+impl PartialEq<String> for Text {
+    fn eq(&self, other: &String) -> bool {
+        *self.0 == **other
+    }
+}
+
+impl PartialEq<Text> for &str {
+    fn eq(&self, other: &Text) -> bool {
+        **self == *other.0
+    }
+}
+
+impl PartialEq<Text> for String {
+    fn eq(&self, other: &Text) -> bool {
+        **self == *other.0
+    }
+}
 
 /// What came of it, with its reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -128,13 +205,13 @@ pub struct Record {
     /// What was computed.
     pub case: Case,
     /// `family/name`.
-    pub kernel: String,
+    pub kernel: Text,
     /// `own`, or a library's name.
-    pub provider: String,
+    pub provider: Text,
     /// `cpu`, `sim`, or a GPU as `cuda:0`.
-    pub device: String,
+    pub device: Text,
     /// The models that the case stands for, as `model:part` joined by `;`; empty for sizes given by hand or in a sweep.
-    pub model: String,
+    pub model: Text,
     /// Where the threads were while it ran (`one-core`, `same-chiplet`, `two-chiplets`, `one-core-smt`), where known.
     pub placement: Option<String>,
     /// What came of it.
@@ -150,7 +227,7 @@ pub struct Record {
     /// The machine's measured bandwidth for this access pattern and thread count, beyond the caches.
     pub peak_bytes: Option<ByteRate>,
     /// Hash of the kernel's source (device code) or of the build (CPU code).
-    pub source_hash: String,
+    pub source_hash: Text,
 }
 
 impl Record {

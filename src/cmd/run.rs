@@ -286,7 +286,7 @@ fn measure(
     for (number, Seat { device, capabilities, processes }) in seats.into_iter().enumerate() {
         let here = |r: &&Record| r.device == device;
         let done: HashSet<(String, String)> =
-            before.iter().filter(here).map(|r| (r.case.key(), r.kernel.clone())).collect();
+            before.iter().filter(here).map(|r| (r.case.key(), r.kernel.to_string())).collect();
         let share = |limit: Duration| start + limit * (number as u32 + 1) / all as u32;
         let mut campaign = Campaign {
             device: device.clone(),

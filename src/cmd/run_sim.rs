@@ -132,7 +132,7 @@ fn one(
         kernel: kernel.id.into(),
         provider: kernel.provider().into(),
         device: plan.device.name().into(),
-        model: planned.models.join(";"),
+        model: planned.models.join(";").into(),
         placement: None,
         outcome: Outcome::Simulated,
         check: None,
@@ -140,7 +140,7 @@ fn one(
         peak_resident: None,
         peak_flops: None,
         peak_bytes: None,
-        source_hash: kernel.source_hash(),
+        source_hash: kernel.source_hash().into(),
     };
     if let Some(reason) = pace.refuses(plan.sim(), kernel, &case) {
         record.outcome = Outcome::Refused(reason);

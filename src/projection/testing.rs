@@ -52,10 +52,10 @@ pub fn record(case: Case, kernel: &str, ns: f64) -> Record {
     Record {
         record_id: 0,
         case,
-        kernel: kernel.to_owned(),
-        provider: "own".to_owned(),
-        device: "cpu".to_owned(),
-        model: String::new(),
+        kernel: kernel.into(),
+        provider: "own".into(),
+        device: "cpu".into(),
+        model: "".into(),
         placement: None,
         outcome: Outcome::Measured(timing),
         check: None,
@@ -63,7 +63,7 @@ pub fn record(case: Case, kernel: &str, ns: f64) -> Record {
         peak_resident: None,
         peak_flops: None,
         peak_bytes: None,
-        source_hash: String::new(),
+        source_hash: "".into(),
     }
 }
 

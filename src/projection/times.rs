@@ -117,7 +117,7 @@ impl Times {
         let name = run.name;
         let measured = || run.records.iter().filter(|r| r.timing().is_some());
         let ops = || measured().filter(|r| !matches!(r.case.problem, Problem::Peak(_)));
-        let device = choice.device.clone().or_else(|| most(ops().map(|r| r.device.clone())));
+        let device = choice.device.clone().or_else(|| most(ops().map(|r| r.device.to_string())));
         let Some(device) = device else {
             return Err(Error::Usage(format!(
                 "{name} holds no measured kernel (simulated, wrong, refused and failed ones have no time); \
@@ -132,7 +132,7 @@ impl Times {
         };
         let on = || ops().filter(|r| r.device == device);
         if on().next().is_none() {
-            let all = ops().map(|r| r.device.clone()).collect();
+            let all = ops().map(|r| r.device.to_string()).collect();
             return Err(held(&format!("on device {device}"), all));
         }
         let threads = choice.threads.or_else(|| on().map(|r| r.case.threads).max()).unwrap_or(1);
@@ -198,7 +198,7 @@ impl Times {
             low: timing.low.0,
             high: timing.high.0,
             basis: Basis::Measured,
-            kernel: record.kernel.clone(),
+            kernel: record.kernel.to_string(),
             note: String::new(),
             workspace: record.allocated.map_or(0, |all| all.0.saturating_sub(operands)),
             energy_mj: self.energies.get(&record.record_id).copied(),

@@ -94,7 +94,7 @@ pub fn table(records: &[&Record], samples: &[Sample], by: By, width: usize) -> S
             histogram(times.get(&record.record_id).map_or(&[], Vec::as_slice)),
             rate(record).unwrap_or_else(dash),
             if weighed { memory() } else { share() }.unwrap_or_else(dash),
-            record.kernel.clone(),
+            record.kernel.to_string(),
             case(record),
         ]);
     }
@@ -203,13 +203,13 @@ pub fn details(record: &Record, samples: &[Sample], counters: &[(&str, f64)]) ->
     let mut add = |what: &str, value: String| rows.push((what.to_owned(), value));
     add("case", record.case.key());
     add("kernel", format!("{} ({})", record.kernel, record.provider));
-    add("device", record.device.clone());
+    add("device", record.device.to_string());
     add("status", record.outcome.status().to_owned());
     if !record.outcome.detail().is_empty() {
         add("detail", record.outcome.detail().to_owned());
     }
     if !record.model.is_empty() {
-        add("model", record.model.clone());
+        add("model", record.model.to_string());
     }
     if let Some(timing) = record.timing() {
         add("time", format!("{} ({} to {})", timing.median, timing.low, timing.high));

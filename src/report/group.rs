@@ -40,7 +40,7 @@ impl Group {
             threads: case.threads,
             cache: case.cache,
             regime: case.regime,
-            device: record.device.clone(),
+            device: record.device.to_string(),
         }
     }
 

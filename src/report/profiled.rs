@@ -142,7 +142,7 @@ pub fn compare(
             let Some(simulated) = of(record).find(|c| c.name == counter) else { continue };
             let hardware = all.iter().map(|launch| launch.metrics.get(metric).copied());
             compared.push(Compared {
-                kernel: record.kernel.clone(),
+                kernel: record.kernel.to_string(),
                 case_key: record.case.key(),
                 counter,
                 simulated: simulated.value,

@@ -47,8 +47,8 @@ pub fn merged(records: &[Record]) -> Vec<Reason> {
             Some((_, reason)) => {
                 reason.count += 1;
                 reason.varies |= reason.text != *text;
-                if !reason.kernels.contains(&record.kernel) {
-                    reason.kernels.push(record.kernel.clone());
+                if reason.kernels.iter().all(|known| *known != record.kernel) {
+                    reason.kernels.push(record.kernel.to_string());
                 }
             }
             None => found.push((
@@ -58,7 +58,7 @@ pub fn merged(records: &[Record]) -> Vec<Reason> {
                     text: text.clone(),
                     varies: false,
                     count: 1,
-                    kernels: vec![record.kernel.clone()],
+                    kernels: vec![record.kernel.to_string()],
                 },
             )),
         }

@@ -242,7 +242,7 @@ mod tests {
             .to_vec();
         assert_eq!(sweeps(&records)[0].slug(), "matmul-f32-t1-by-n");
         for record in &mut records {
-            record.model = "bert-base:qkv".to_owned();
+            record.model = "bert-base:qkv".into();
         }
         assert!(sweeps(&records).is_empty());
     }

@@ -57,10 +57,10 @@ pub fn timed(case: Case, kernel: &str, provider: &str, secs: f64) -> Record {
     Record {
         record_id: 1,
         case,
-        kernel: kernel.to_owned(),
-        provider: provider.to_owned(),
-        device: "cpu".to_owned(),
-        model: String::new(),
+        kernel: kernel.into(),
+        provider: provider.into(),
+        device: "cpu".into(),
+        model: "".into(),
         placement: None,
         outcome: Outcome::Measured(Timing {
             processes: 3,
@@ -79,7 +79,7 @@ pub fn timed(case: Case, kernel: &str, provider: &str, secs: f64) -> Record {
         peak_resident: Some(crate::units::Bytes(case.buffer_bytes().0 * 2 + (20 << 20))),
         peak_flops: Some(FlopRate(272e9 * threads * wide)),
         peak_bytes: Some(ByteRate(bytes * threads)),
-        source_hash: "0".to_owned(),
+        source_hash: "0".into(),
     }
 }
 
@@ -128,7 +128,7 @@ pub fn records() -> Vec<Record> {
                             Case { threads, ..Case::new(Problem::Matmul(product), precision) };
                         let share = share * wobble(n, name);
                         let mut record = at_share(case, &kernel, provider, share);
-                        record.model = format!("{model}:{part}");
+                        record.model = format!("{model}:{part}").into();
                         if name == "naive" && (i > 5 || i > 3 && part == "qkv") {
                             let text = format!("would take {i}.5 s, over the budget of 5 s");
                             record.outcome = Outcome::Refused(text);
@@ -180,8 +180,8 @@ pub fn simulated() -> (Vec<Record>, Vec<Counter>) {
         for (n, parts, scale) in cases {
             let record_id = records.len() as u64 + 1;
             let mut record = record(square(n, kernel, "own", 1.0).case, kernel, "own");
-            (record.record_id, record.model) = (record_id, parts.to_owned());
-            (record.device, record.outcome) = ("sim".to_owned(), Outcome::Simulated);
+            (record.record_id, record.model) = (record_id, parts.into());
+            (record.device, record.outcome) = ("sim".into(), Outcome::Simulated);
             records.push(record);
             let values = [
                 ("warp_instructions", 500.0 * scale),

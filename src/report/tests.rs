@@ -196,7 +196,7 @@ fn ours_are_solid_and_baselines_dashed_in_every_line() {
 #[test]
 fn awkward_data_still_makes_right_charts() {
     let of_model = |mut record: Record, model: &str| {
-        record.model = format!("{model}:qkv");
+        record.model = format!("{model}:qkv").into();
         record
     };
     // One point; the same value everywhere; twelve decades; sixteen models of nearly one size; names that need escaping.
@@ -232,7 +232,7 @@ fn sizes_of_zero_and_times_that_are_no_numbers_draw_nothing_impossible() {
     records.push(square(2048, "matmul/simd", "own", f64::NAN));
     records.push(square(4096, "matmul/simd", "own", f64::INFINITY));
     for record in &mut records {
-        record.model = "gpt2:qkv".to_owned();
+        record.model = "gpt2:qkv".into();
     }
     charts(&records).iter().for_each(check);
 }
@@ -241,7 +241,7 @@ fn sizes_of_zero_and_times_that_are_no_numbers_draw_nothing_impossible() {
 fn throughput_is_linear_until_the_best_kernels_of_models_differ_by_decades() {
     let of_model = |n: usize, model: &str, secs: f64| {
         let mut record = square(n, "matmul/simd", "own", secs);
-        record.model = format!("{model}:qkv;{model}:out");
+        record.model = format!("{model}:qkv;{model}:out").into();
         record
     };
     let near = [of_model(512, "gpt2", 1e-3), of_model(1024, "gpt2-xl", 8e-3)];

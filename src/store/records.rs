@@ -52,7 +52,7 @@ pub(super) fn read(path: &Path, text: &[u8]) -> Result<(Vec<Record>, Sum)> {
 
 /// What a run holds at most one record of: case, kernel and device.
 pub(super) fn identity(record: &Record) -> (String, String, String) {
-    (record.case.key(), record.kernel.clone(), record.device.clone())
+    (record.case.key(), record.kernel.to_string(), record.device.to_string())
 }
 
 fn decode(path: &Path, place: Place, cells: &StringRecord) -> Result<Record> {

@@ -287,10 +287,10 @@ impl Row {
         Ok(Record {
             record_id: self.record_id,
             case: Case { pass, ..case },
-            kernel: table::unescape("kernel", &self.kernel)?,
-            provider: table::unescape("provider", &self.provider)?,
-            device: table::unescape("device", &self.device)?,
-            model: table::unescape("model", &self.model)?,
+            kernel: table::unescape("kernel", &self.kernel)?.into(),
+            provider: table::unescape("provider", &self.provider)?.into(),
+            device: table::unescape("device", &self.device)?.into(),
+            model: table::unescape("model", &self.model)?.into(),
             placement: Some(placement).filter(|text| !text.is_empty()),
             outcome: self.outcome()?,
             check,
@@ -298,7 +298,7 @@ impl Row {
             peak_resident: self.peak_resident_bytes.map(Bytes),
             peak_flops: self.peak_flop_per_s.map(FlopRate),
             peak_bytes: self.peak_byte_per_s.map(ByteRate),
-            source_hash: table::unescape("source_hash", &self.source_hash)?,
+            source_hash: table::unescape("source_hash", &self.source_hash)?.into(),
         })
     }
 

@@ -82,7 +82,7 @@ fn a_sustained_run_tells_the_energy_of_a_launch_or_why_it_cannot() {
 fn several_gpus_are_measured_one_after_the_other_under_their_own_names() {
     let small = run("gpus=2", &["--device", "fake:sm_80:all", "--processes", "1"]);
     assert_eq!(small.said.code, Some(0), "{}", small.said.errors);
-    let devices: Vec<String> = small.read().records.iter().map(|r| r.device.clone()).collect();
+    let devices: Vec<String> = small.read().records.iter().map(|r| r.device.to_string()).collect();
     assert_eq!(devices, ["fake:sm_80:0", "fake:sm_80:0", "fake:sm_80:1", "fake:sm_80:1"]);
 }
 

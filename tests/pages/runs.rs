@@ -78,10 +78,10 @@ pub fn write(folder: &Path, machine: &str, count: usize, factor: f64) -> PathBuf
         let record = Record {
             record_id,
             case,
-            kernel: name.to_owned(),
+            kernel: name.into(),
             provider: "own".into(),
             device: "cpu".into(),
-            model: model.to_owned(),
+            model: model.into(),
             placement: None,
             outcome: if failed { Outcome::Failed(awkward) } else { measured },
             check: (!failed).then_some(Check { full: true, deviation: 0.1, tolerance: 1.0 }),

@@ -38,7 +38,7 @@ fn measured(record_id: u64, case: Case) -> Entry {
     let record = Record {
         record_id,
         case,
-        kernel: format!("{}/simd", case.problem.family().name()),
+        kernel: format!("{}/simd", case.problem.family().name()).into(),
         provider: "own".into(),
         device: "cpu".into(),
         model: "bert-base:qkv;bert-base:out".into(),

@@ -101,7 +101,7 @@ fn what_a_reader_would_refuse_is_refused_by_the_writer_and_leaves_no_trace() {
         ("already", edit(|r| r.case = four()[0].record.case)),
         ("kernel", edit(|r| r.kernel = "attention/simd".into())),
         ("kernel", edit(|r| r.kernel = "matmul/".into())),
-        ("device", edit(|r| r.device = String::new())),
+        ("device", edit(|r| r.device = "".into())),
         ("placement", edit(|r| r.placement = Some(String::new()))),
         ("detail", edit(|r| r.outcome = Outcome::Failed(String::new()))),
         (

@@ -160,10 +160,10 @@ fn record() -> impl Strategy<Value = Record> {
             Record {
                 record_id: 1,
                 case,
-                kernel,
-                provider,
-                device,
-                model,
+                kernel: kernel.into(),
+                provider: provider.into(),
+                device: device.into(),
+                model: model.into(),
                 placement,
                 outcome,
                 check,
@@ -171,7 +171,7 @@ fn record() -> impl Strategy<Value = Record> {
                 peak_resident: resident.map(Bytes),
                 peak_flops: flops.map(FlopRate),
                 peak_bytes: bytes.map(ByteRate),
-                source_hash,
+                source_hash: source_hash.into(),
             }
         },
     )

@@ -69,7 +69,7 @@ pub fn write(folder: &Path, run: &Run) {
             kernel: kernel.into(),
             provider: "own".into(),
             device: "cpu".into(),
-            model: String::new(),
+            model: "".into(),
             placement: None,
             outcome: Outcome::Measured(timing),
             check: Some(Check { full: true, deviation: 0.1, tolerance: 1.0 }),

@@ -66,7 +66,7 @@ pub fn compare(base: &Path, head: &Path, rule: &Rule) -> anyhow::Result<Report> 
 pub type Key = (String, String);
 
 fn key(record: &Record) -> Key {
-    (record.kernel.clone(), record.case.key())
+    (record.kernel.to_string(), record.case.key())
 }
 
 /// The logarithm of the level of each process, for every measured kernel.

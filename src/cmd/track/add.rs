@@ -176,7 +176,7 @@ fn entries(
         commit: commit.as_str().into(),
         commit_time,
         key: Key {
-            kernel: record.kernel.clone(),
+            kernel: record.kernel.to_string(),
             case: record.case.key(),
             metric: metric.to_owned(),
             fingerprint: match record.device.as_str() {
@@ -197,7 +197,7 @@ fn entries(
     let times = times(&run)?;
     let mut entries = Vec::new();
     for record in &run.records {
-        let job = (record.kernel.clone(), record.case.key());
+        let job = (record.kernel.to_string(), record.case.key());
         if let Some(&(value, processes)) = times.get(&job).filter(|_| record.timing().is_some()) {
             let beside = reference.and_then(|r| Some((r.name.clone(), *r.times.get(&job)?)));
             entries.push(Entry {

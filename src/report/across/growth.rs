@@ -1,5 +1,7 @@
 //! How time and memory grow with a size on each side, and whether they grow as theory claims.
 
+use rayon::prelude::*;
+
 use super::{Comparison, Side};
 use crate::ops::{Pass, Problem};
 use crate::record::Record;
@@ -81,8 +83,9 @@ pub fn big_o(order: f64) -> &'static str {
 /// The sweeps of all sides; those of one op, pass, formats, cache, regime and fixed sizes together.
 pub fn growths<'a>(sides: &[Side<'a>]) -> Vec<Growth<'a>> {
     let mut found: Vec<Growth> = Vec::new();
-    for (side, of) in sides.iter().enumerate() {
-        for sweep in sweeps(of.records.iter().copied()) {
+    let swept: Vec<_> = sides.par_iter().map(|of| sweeps(of.records.iter().copied())).collect();
+    for (side, of) in swept.into_iter().enumerate() {
+        for sweep in of {
             let group = Group { threads: 1, device: "cpu".to_owned(), ..sweep.group.clone() };
             let heading = group.heading();
             for line in sweep.lines.into_iter().filter(Line::is_sweep) {
@@ -111,12 +114,14 @@ pub fn growths<'a>(sides: &[Side<'a>]) -> Vec<Growth<'a>> {
             }
         }
     }
-    for growth in &mut found {
-        for curve in &mut growth.curves {
-            let tested = claim(&curve.line.times(), growth.claimed);
-            curve.law = tested.map(|(claimed, law)| (claimed, law.into()));
-        }
-    }
+    let curves = found.par_iter_mut().flat_map(|growth| {
+        let claimed = growth.claimed;
+        growth.curves.par_iter_mut().map(move |curve| (claimed, curve))
+    });
+    curves.for_each(|(order, curve)| {
+        let tested = claim(&curve.line.times(), order);
+        curve.law = tested.map(|(claimed, law)| (claimed, law.into()));
+    });
     // Two sweeps of one name (as of other fixed sizes) must not write one file.
     for i in 1..found.len() {
         let alike = found[..i].iter().filter(|g| g.slug == found[i].slug).count();

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
+use foldhash::fast::RandomState;
+
 use super::Side;
 use crate::ops::{Case, Family, Regime};
 use crate::record::Record;
@@ -22,7 +24,7 @@ pub struct Line<'a> {
 
 /// Every case that some side measured, probes apart, by op and then by work.
 pub fn lines<'a>(sides: &[Side<'a>]) -> Vec<Line<'a>> {
-    let mut at: HashMap<Case, usize> = HashMap::new();
+    let mut at: HashMap<Case, usize, RandomState> = HashMap::default();
     let mut lines: Vec<Line> = Vec::new();
     for (i, side) in sides.iter().enumerate() {
         let measured = side.records.iter().copied().filter(|r| r.timing().is_some());
@@ -146,7 +148,7 @@ type Rows<'a> = ((&'a str, Regime), Vec<Vec<Option<&'a Record>>>);
 pub fn by_kernel(sides: &[Side], base: usize) -> Vec<MeanRow> {
     let mut kernels: Vec<Rows> = Vec::new();
     let mut kernel_at: HashMap<(&str, Regime), usize> = HashMap::new();
-    let mut row_at: HashMap<(&str, Case), usize> = HashMap::new();
+    let mut row_at: HashMap<(&str, Case), usize, RandomState> = HashMap::default();
     for (i, side) in sides.iter().enumerate() {
         let measured = side.records.iter().copied().filter(|r| r.timing().is_some());
         for record in measured.filter(|r| r.case.problem.family() != Family::Peak) {
@@ -172,7 +174,7 @@ pub fn by_kernel(sides: &[Side], base: usize) -> Vec<MeanRow> {
 
 /// The cases that a side lacks, each with the reason.
 pub fn missing(side: &Side, i: usize, lines: &[Line]) -> Vec<(String, String)> {
-    let mut reasons: HashMap<Case, String> = HashMap::new();
+    let mut reasons: HashMap<Case, String, RandomState> = HashMap::default();
     for record in side.records.iter().filter(|r| r.timing().is_none()) {
         reasons.entry(unthreaded(record.case)).or_insert_with(|| {
             format!("{} {}: {}", record.kernel, record.outcome.status(), record.outcome.detail())

@@ -113,8 +113,8 @@ fn a_model_is_the_mean_of_its_parts_whatever_run_says_so() {
         vec![square(64, "matmul/simd", "own", 4e-3), square(128, "matmul/simd", "own", 4e-3)];
     let mut new =
         vec![square(64, "matmul/simd", "own", 1e-3), square(128, "matmul/simd", "own", 4e-3)];
-    old[0].model = "tiny:qkv;tiny:out".to_owned();
-    new[1].model = "tiny:up;other:up".to_owned();
+    old[0].model = "tiny:qkv;tiny:out".into();
+    new[1].model = "tiny:up;other:up".into();
     let sides = [side("old", &old), side("new", &new)];
     let models = by_model(&lines(&sides), 0);
     let named: Vec<_> = models.iter().map(|(name, means)| (&name[..], means[1].unwrap())).collect();
@@ -236,7 +236,7 @@ fn sustained_and_burst_are_never_averaged_together() {
     let sustained = |secs: f64| {
         let mut record = burst(secs);
         record.case.regime = Regime::Sustained;
-        record.model = "tiny:qkv".to_owned();
+        record.model = "tiny:qkv".into();
         record
     };
     let old = [burst(4e-3), sustained(4e-3)];

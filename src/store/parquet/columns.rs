@@ -249,6 +249,11 @@ impl Values {
         bytes.and_then(|bytes| bytes.as_utf8().ok()).unwrap_or_default()
     }
 
+    /// Its bytes, which were checked when they were read.
+    pub fn bytes(&self, row: usize) -> &[u8] {
+        self.place(row).map_or(&[], |place| self.texts[place].data())
+    }
+
     /// The count of a row.
     pub fn count(&self, row: usize) -> Option<u64> {
         self.place(row).map(|place| self.counts[place].cast_unsigned())

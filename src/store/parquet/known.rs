@@ -1,7 +1,9 @@
 //! Rows that differ in nothing but what was measured: in large sets most rows do, and only the first of each kind is taken apart.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use foldhash::fast::RandomState;
 
 use super::super::records::{self, identity};
 use super::super::row::RECORD_COLUMNS;
@@ -47,13 +49,14 @@ struct Kind {
 /// The kinds of rows so far.
 #[derive(Debug, Default)]
 pub struct Known {
-    kinds: HashMap<u64, Vec<Kind>>,
+    hash: RandomState,
+    kinds: HashMap<u64, Vec<Kind>, RandomState>,
     identities: HashMap<(String, String, String), u32>,
     /// For each column whether it is part of a kind, and where those stand that are measured.
     columns: Option<Columns>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Columns {
     fixed: Vec<usize>,
     measured: [usize; MEASURED.len()],
@@ -80,14 +83,14 @@ impl Known {
     /// # Errors
     /// The first rule that it breaks.
     pub fn record(&mut self, values: &[Values], row: usize) -> Result<(Record, u32), Unfit> {
-        let columns = self.columns.get_or_insert_with(|| Columns::of(values)).clone();
+        let columns = &*self.columns.get_or_insert_with(|| Columns::of(values));
         let there = values.iter().enumerate();
         let there = there.fold(0, |all, (i, column)| all | u64::from(column.is_there(row)) << i);
         // Counters are no part of a record, and differ like what is measured.
         let there = there & !(1 << (values.len() - 1));
-        let mut hash = DefaultHasher::new();
+        let mut hash = self.hash.build_hasher();
         there.hash(&mut hash);
-        columns.telling.iter().for_each(|&i| values[i].text(row).hash(&mut hash));
+        columns.telling.iter().for_each(|&i| values[i].bytes(row).hash(&mut hash));
         let hash = hash.finish();
         let same = |kind: &&Kind| {
             kind.there == there

@@ -19,6 +19,7 @@ use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::parser::parse_message_type;
+use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -168,8 +169,8 @@ fn checked(path: &Path) -> Result<Vec<Run>> {
         }
     }
     let mut runs = told(path, &reader)?;
-    let places: HashMap<String, usize> =
-        runs.iter().enumerate().map(|(i, run)| (name(run), i)).collect();
+    let places: HashMap<Vec<u8>, usize> =
+        runs.iter().enumerate().map(|(i, run)| (name(run).into_bytes(), i)).collect();
     let mut seen: Vec<Seen> = runs.iter().map(|_| Seen::default()).collect();
     let mut known = Known::default();
     let mut first = 1;
@@ -191,9 +192,9 @@ fn checked(path: &Path) -> Result<Vec<Run>> {
                 values.collect::<::parquet::errors::Result<_>>().map_err(&fail)?;
             for row in 0..rows {
                 let at = |unfit: Unfit| unfit.at(path, (first + row) as u64);
-                let name = values[0].text(row);
-                let place = places.get(name).copied();
+                let place = places.get(values[0].bytes(row)).copied();
                 let place = place.ok_or_else(|| {
+                    let name = values[0].text(row);
                     at(Unfit::new("run", format!("`{name}` is not among the runs of the metadata")))
                 })?;
                 let (record, identity) = known.record(&values, row).map_err(at)?;
@@ -263,8 +264,8 @@ fn counters_of(record: &Record, text: &str) -> Result<Vec<Counter>, Unfit> {
 /// What a run has had so far, for it has nothing twice.
 #[derive(Debug, Default)]
 struct Seen {
-    ids: HashSet<u64>,
-    identities: HashSet<u32>,
+    ids: HashSet<u64, RandomState>,
+    identities: HashSet<u32, RandomState>,
 }
 
 impl Seen {

@@ -13,7 +13,7 @@ fn runs() -> Vec<Run> {
     }
     let mut seen = HashSet::new();
     measured.retain(|record| seen.insert(records::identity(record)));
-    measured[0].model = "=1+1;two\nlines".to_owned();
+    measured[0].model = "=1+1;two\nlines".into();
     let run = |name: &str, records: Vec<Record>, counters: Vec<Counter>| Run {
         folder: PathBuf::from("somewhere").join(name),
         machine: serde_json::json!({ "schema_version": SCHEMA_VERSION, "started": "2026-11-29T07:00:00Z" }),
