@@ -1,7 +1,7 @@
 //! Rows that differ in nothing but what was measured: in large sets most rows do, and only the first of each kind is taken apart.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher};
 
 use foldhash::fast::RandomState;
 
@@ -43,7 +43,7 @@ struct Kind {
     fixed: Vec<Kept>,
     record: Record,
     /// The same for all records of one kernel, case and device.
-    identity: u32,
+    identity: u128,
 }
 
 /// The kinds of rows so far.
@@ -51,7 +51,6 @@ struct Kind {
 pub struct Known {
     hash: RandomState,
     kinds: HashMap<u64, Vec<Kind>, RandomState>,
-    identities: HashMap<(String, String, String), u32>,
     /// For each column whether it is part of a kind, and where those stand that are measured.
     columns: Option<Columns>,
 }
@@ -78,11 +77,11 @@ impl Columns {
 }
 
 impl Known {
-    /// The record of a row, held to the rules of `records.csv`, and the number of its kernel, case and device.
+    /// The record of a row, held to the rules of `records.csv`, and a hash of its kernel, case and device.
     ///
     /// # Errors
     /// The first rule that it breaks.
-    pub fn record(&mut self, values: &[Values], row: usize) -> Result<(Record, u32), Unfit> {
+    pub fn record(&mut self, values: &[Values], row: usize) -> Result<(Record, u128), Unfit> {
         let columns = &*self.columns.get_or_insert_with(|| Columns::of(values));
         let there = values.iter().enumerate();
         let there = there.fold(0, |all, (i, column)| all | u64::from(column.is_there(row)) << i);
@@ -103,13 +102,23 @@ impl Known {
             return Ok((record, kind.identity));
         }
         let record = taken_apart(values, row)?;
-        let next = self.identities.len() as u32;
-        let identity = *self.identities.entry(identity(&record)).or_insert(next);
+        let identity = hashed(&record);
         let fixed = columns.fixed.iter().map(|&i| values[i].keep(row)).collect();
         let kind = Kind { there, fixed, record: record.clone(), identity };
         self.kinds.entry(hash).or_default().push(kind);
         Ok((record, identity))
     }
+}
+
+/// 128 bits of kernel, case and device, the same wherever they are taken.
+fn hashed(record: &Record) -> u128 {
+    let identity = identity(record);
+    let half = |salt: u64| {
+        let mut hasher = DefaultHasher::new();
+        (salt, &identity).hash(&mut hasher);
+        u128::from(hasher.finish())
+    };
+    half(0) << 64 | half(1)
 }
 
 /// Puts what was measured in a row into a record of its kind, which has all that the row has.

@@ -11,16 +11,19 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ::parquet::basic::Compression;
-use ::parquet::file::metadata::KeyValue;
-use ::parquet::file::properties::WriterProperties;
-use ::parquet::file::reader::{FileReader, SerializedFileReader};
+use ::parquet::file::metadata::{KeyValue, ParquetMetaData};
+use ::parquet::file::properties::{ReaderProperties, WriterProperties};
+use ::parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
+use ::parquet::file::serialized_reader::SerializedRowGroupReader;
 use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::parser::parse_message_type;
 use foldhash::fast::RandomState;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::row::{RECORD_COLUMNS, Row};
@@ -172,16 +175,78 @@ fn checked(path: &Path) -> Result<Vec<Run>> {
     let places: HashMap<Vec<u8>, usize> =
         runs.iter().enumerate().map(|(i, run)| (name(run).into_bytes(), i)).collect();
     let mut seen: Vec<Seen> = runs.iter().map(|_| Seen::default()).collect();
-    let mut known = Known::default();
-    let mut first = 1;
-    for group in 0..reader.num_row_groups() {
-        let group = reader.get_row_group(group).map_err(&fail)?;
-        let mut left = group.metadata().num_rows() as usize;
+    let source = Source { path, metadata: reader.metadata(), places, known: Mutex::default() };
+    // As many groups at a time as there are cores: each is held once more until it is with its run.
+    let groups: Vec<usize> = (0..reader.num_row_groups()).collect();
+    for some in groups.chunks(rayon::current_num_threads()) {
+        let read: Vec<Result<Vec<Found>>> =
+            some.par_iter().map(|&group| source.group(group)).collect();
+        for found in read {
+            for Found { line, place, record, identity, counters } in found? {
+                let at = |unfit: Unfit| unfit.at(path, line);
+                seen[place].check(record.record_id, identity).map_err(at)?;
+                runs[place].counters.extend(counters);
+                runs[place].records.push(record);
+            }
+        }
+    }
+    Ok(runs)
+}
+
+/// A record, and where it is from.
+struct Found {
+    /// The row, from 1.
+    line: u64,
+    /// The index of its run.
+    place: usize,
+    record: Record,
+    /// The same for all records of one kernel, case and device.
+    identity: u128,
+    counters: Vec<Counter>,
+}
+
+/// What reading a group of rows needs.
+struct Source<'a> {
+    path: &'a Path,
+    metadata: &'a ParquetMetaData,
+    places: HashMap<Vec<u8>, usize>,
+    /// What groups before have learnt, for whoever reads the next.
+    known: Mutex<Vec<Known>>,
+}
+
+impl Source<'_> {
+    /// The records of a group of rows.
+    fn group(&self, group: usize) -> Result<Vec<Found>> {
+        let mut known = self.learnt().pop().unwrap_or_default();
+        let found = self.rows(group, &mut known);
+        self.learnt().push(known);
+        found
+    }
+
+    fn learnt(&self) -> MutexGuard<'_, Vec<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rows(&self, group: usize, known: &mut Known) -> Result<Vec<Found>> {
+        let fail = failed("read", self.path);
+        // A file of its own, for two that read one would move each other's place in it.
+        let file = File::open(self.path).map_err(Error::io("read", self.path))?;
+        let before = self.metadata.row_groups()[..group].iter();
+        let mut line = 1 + before.map(|group| group.num_rows() as u64).sum::<u64>();
+        let reader = SerializedRowGroupReader::new(
+            Arc::new(file),
+            self.metadata.row_group(group),
+            self.metadata.page_index_for_row_group(group),
+            Arc::new(ReaderProperties::builder().build()),
+        );
+        let reader = reader.map_err(&fail)?;
+        let mut left = reader.metadata().num_rows() as usize;
         let mut columns = names()
             .enumerate()
-            .map(|(i, name)| Ok((name, group.get_column_reader(i)?)))
+            .map(|(i, name)| Ok((name, reader.get_column_reader(i)?)))
             .collect::<::parquet::errors::Result<Vec<_>>>()
             .map_err(&fail)?;
+        let mut found = Vec::new();
         while left > 0 {
             let rows = left.min(CHUNK);
             let values = columns.iter_mut().map(|(name, from)| match UNREAD.contains(name) {
@@ -191,23 +256,25 @@ fn checked(path: &Path) -> Result<Vec<Run>> {
             let values: Vec<Values> =
                 values.collect::<::parquet::errors::Result<_>>().map_err(&fail)?;
             for row in 0..rows {
-                let at = |unfit: Unfit| unfit.at(path, (first + row) as u64);
-                let place = places.get(values[0].bytes(row)).copied();
-                let place = place.ok_or_else(|| {
-                    let name = values[0].text(row);
-                    at(Unfit::new("run", format!("`{name}` is not among the runs of the metadata")))
-                })?;
-                let (record, identity) = known.record(&values, row).map_err(at)?;
-                seen[place].check(record.record_id, identity).map_err(at)?;
-                let counters = counters_of(&record, values[values.len() - 1].text(row));
-                runs[place].counters.extend(counters.map_err(at)?);
-                runs[place].records.push(record);
+                found.push(self.found(&values, row, known, line)?);
+                line += 1;
             }
-            first += rows;
             left -= rows;
         }
+        Ok(found)
     }
-    Ok(runs)
+
+    fn found(&self, values: &[Values], row: usize, known: &mut Known, line: u64) -> Result<Found> {
+        let at = |unfit: Unfit| unfit.at(self.path, line);
+        let place = self.places.get(values[0].bytes(row)).copied();
+        let place = place.ok_or_else(|| {
+            let name = values[0].text(row);
+            at(Unfit::new("run", format!("`{name}` is not among the runs of the metadata")))
+        })?;
+        let (record, identity) = known.record(values, row).map_err(at)?;
+        let counters = counters_of(&record, values[values.len() - 1].text(row)).map_err(at)?;
+        Ok(Found { line, place, record, identity, counters })
+    }
 }
 
 /// The runs that the metadata tells of, without records yet.
@@ -232,9 +299,14 @@ fn told(path: &Path, reader: &SerializedFileReader<File>) -> Result<Vec<Run>> {
     if !found.eq(names().map(str::to_owned)) {
         return Err(Error::format(path, None, "its columns are not those of results/README.md"));
     }
-    let told: HashMap<String, Told> = serde_json::from_str(told)
-        .map_err(|error| Error::format(path, None, format!("{RUNS_KEY}: {error}")))?;
-    let mut told: Vec<(String, Told)> = told.into_iter().collect();
+    let wrong =
+        |error: serde_json::Error| Error::format(path, None, format!("{RUNS_KEY}: {error}"));
+    // Machines are described at length, and each by itself.
+    let texts: HashMap<String, &RawValue> = serde_json::from_str(told).map_err(wrong)?;
+    let told = texts
+        .into_par_iter()
+        .map(|(name, text)| Ok((name, serde_json::from_str::<Told>(text.get()).map_err(wrong)?)));
+    let mut told: Vec<(String, Told)> = told.collect::<Result<_>>()?;
     told.sort_by(|a, b| a.0.cmp(&b.0));
     let run = |(name, told): (String, Told)| Run {
         folder: PathBuf::from(name),
@@ -265,11 +337,11 @@ fn counters_of(record: &Record, text: &str) -> Result<Vec<Counter>, Unfit> {
 #[derive(Debug, Default)]
 struct Seen {
     ids: HashSet<u64, RandomState>,
-    identities: HashSet<u32, RandomState>,
+    identities: HashSet<u128, RandomState>,
 }
 
 impl Seen {
-    fn check(&mut self, id: u64, identity: u32) -> Result<(), Unfit> {
+    fn check(&mut self, id: u64, identity: u128) -> Result<(), Unfit> {
         if !self.ids.insert(id) {
             return Err(Unfit::new("record_id", format!("{id} stands in its run twice")));
         }
