@@ -9,6 +9,7 @@ use super::extra::Repeating;
 use super::protocol::{Hello, Reply, Request, VERSION};
 use crate::check;
 use crate::device::core_share::CoreProbe;
+use crate::device::cuda::nvtx;
 use crate::device::{Device, memory};
 use crate::error::{Error, Result};
 use crate::kernels::peak::anchor::fma_anchor;
@@ -106,6 +107,8 @@ struct Worker<'d> {
 }
 
 struct Held<'d> {
+    /// The kernel and its case.
+    name: String,
     /// What a GPU's measuring keeps of it.
     kept: Kept,
     case: Case,
@@ -171,6 +174,11 @@ impl<'d> Worker<'d> {
         matches!((self.device, error), (Device::Gpu(_), Error::Library(_)))
     }
 
+    /// A range for the profilers of a GPU.
+    fn range(&self, what: &str, name: &str) -> Option<nvtx::Range> {
+        matches!(self.device, Device::Gpu(_)).then(|| nvtx::range(&format!("{what} {name}")))?
+    }
+
     /// What a GPU is measured with.
     fn bench(&mut self) -> Result<Option<&Bench<'d>>> {
         if let (Device::Gpu(gpu), None) = (self.device, &self.bench) {
@@ -208,6 +216,8 @@ impl<'d> Worker<'d> {
         }
         let shared = self.case.as_ref().expect("set just above");
         covariates::reset_resident_peak();
+        let name = format!("{kernel} {}", case.key());
+        let _range = self.range("prepare", &name);
         let start = self.clock.now();
         let mut prepared = row.prepare(self.device, case, &shared.inputs)?;
         let prepare_ns = self.clock.now() - start;
@@ -242,6 +252,7 @@ impl<'d> Worker<'d> {
         self.held.insert(
             handle,
             Held {
+                name,
                 kept: Kept::default(),
                 case: *case,
                 prepared,
@@ -266,6 +277,7 @@ impl<'d> Worker<'d> {
             held.reset_at = held.slot;
         }
         if let Some(bench) = &self.bench {
+            let _range = nvtx::range(&format!("sample {}", held.name));
             let Held { prepared, slot, kept, case, shortest_ns, .. } = held;
             let wanted = (iterations, count);
             let visit = bench.take(case, &mut **prepared, slot, kept, *shortest_ns, wanted)?;

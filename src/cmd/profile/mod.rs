@@ -7,6 +7,7 @@ mod hardware;
 mod memory;
 #[cfg(unix)]
 mod samples;
+mod tools;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ use anyhow::{Context, bail};
 
 use super::simulate::{self, Pace};
 use crate::device::cpu::detect_capabilities;
-use crate::device::{Device, DeviceName};
+use crate::device::{Device, DeviceName, Gpus};
 use crate::kernels::cuda::Architecture;
 use crate::kernels::{Kernel, Registry};
 use crate::ops::Case;
@@ -30,6 +31,7 @@ use crate::report::listing::{self, Listing, Shown};
   scalemark profile matmul/tiled -m 256
   scalemark profile attention/flash-mma --seq 256 --dtype bf16 --pass fwd --device sim:sm_80 --html flash.html
   scalemark profile optimizer/vectorized --op adamw --params 100000 --all
+  scalemark profile matmul/mma -m 4096 --dtype bf16 --device cuda:0       command lines for ncu, nsys, compute-sanitizer
 
 A CPU kernel is launched over and over and sampled: time by phase, file and line, a flame graph, its place under the roofs that
 probes reach, its memory, and what the processor counts where it may. Of a CUDA kernel counts are shown, exact and no times: instructions, lanes that executed them, sectors of global memory,
@@ -80,10 +82,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.device.unwrap_or(default) {
         DeviceName::Sim(architecture) => simulated(&args, architecture),
         DeviceName::Cpu => sampled(&args),
-        DeviceName::Gpus(_) => bail!(
-            "a GPU's own profiler sees more: `ncu` or `nsys` before `scalemark verify --device cuda --kernel {}`; here use --device sim:sm_90a",
-            args.of
-        ),
+        DeviceName::Gpus(gpus) => by_tools(&args, gpus),
     }
 }
 
@@ -121,6 +120,21 @@ fn case(
             )
         }
     }
+}
+
+/// Prints how NVIDIA's profilers are asked about the kernel.
+fn by_tools(args: &Args, gpus: Gpus) -> anyhow::Result<ExitCode> {
+    let kernel = kernel(args, &Registry::cuda())?;
+    let Some(row) = kernel.as_cuda() else {
+        bail!("{} has no source of ours; `scalemark kernels` names those that have", args.of);
+    };
+    let case = case(args, 1, &|case| {
+        case.invalid().or_else(|| (row.refuses)(case).map(std::borrow::Cow::into_owned))
+    })?;
+    let DeviceName::Sim(on) = DeviceName::SIM else { unreachable!("a simulator") };
+    let device = DeviceName::Gpus(gpus).to_string();
+    super::show(&tools::commands(row, &case, on, &device))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn simulated(args: &Args, architecture: Architecture) -> anyhow::Result<ExitCode> {

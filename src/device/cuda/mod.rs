@@ -10,6 +10,7 @@ pub mod device;
 pub mod driver;
 pub mod fake;
 pub mod nvml;
+pub mod nvtx;
 pub mod operands;
 pub mod owned;
 pub mod prepared;
