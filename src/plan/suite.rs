@@ -213,7 +213,16 @@ fn quick(threads: usize) -> Vec<Planned> {
         let step = Step::new(Pass::Decode, 1, 1024);
         let precision = Precision::BF16.with_state(DType::Bf16);
         let parts = planned_parts(model, &step, precision, threads);
-        cases.extend(parts.into_iter().filter(|p| p.models[0].ends_with(":attention")));
+        let wanted = |p: &Planned| name == "gpt2" || p.models[0].ends_with(":attention");
+        cases.extend(parts.into_iter().filter(wanted));
+    }
+    // Attention of GPT-2's width along its context, both ways: plans of training read it off, and nothing above goes back.
+    for seq in [64, 128, 256, 512, 1024] {
+        let problem = Attention::new(12, seq, 64, true);
+        cases.push(attention(problem, Precision::F32, Pass::Backward, threads));
+        if seq >= 256 {
+            cases.push(attention(problem, Precision::F32, Pass::Forward, threads));
+        }
     }
     // Whole models' updates: refused with numbers where memory or the time of a quick run does not do.
     for name in ["bert-base", "llama-3-8b"] {
