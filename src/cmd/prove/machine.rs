@@ -92,31 +92,39 @@ fn summary(decisions: &[Decision], what: &str, file: &str) -> String {
     for decision in decisions {
         loads.entry(decision.load).or_default().push(decision);
     }
-    for (load, rows) in loads {
-        let count = |verdict: &str| rows.iter().filter(|d| d.verdict == verdict).count();
-        let mut gates: BTreeMap<usize, (bool, f64)> = BTreeMap::new();
-        for row in &rows {
-            let gate = gates.entry(row.gate).or_insert((false, row.gate_seconds));
-            gate.0 |= row.verdict == "slower";
-        }
-        let alarms = gates.values().filter(|gate| gate.0).count();
-        let (low, high) =
-            clopper_pearson(alarms as u64, gates.len() as u64, 0.95).unwrap_or((0.0, 1.0));
-        let seconds = gates.values().map(|gate| gate.1).sum::<f64>() / gates.len() as f64;
-        text.push_str(&format!(
-            "| {load} | {} | {} | {:.1} % | {} | {} | {} | {} | {alarms} ({:.1} to {:.1} %) | {seconds:.0} |\n",
-            gates.len(),
-            rows.len(),
-            100.0 * count("same") as f64 / rows.len() as f64,
-            count("undecided"),
-            count("unfit"),
-            count("faster"),
-            count("slower"),
-            100.0 * low,
-            100.0 * high
-        ));
+    for (load, rows) in &loads {
+        text.push_str(&row(&load.to_string(), rows));
+    }
+    if loads.len() > 1 {
+        text.push_str(&row("all", &decisions.iter().collect::<Vec<_>>()));
     }
     text
+}
+
+/// A line of the table.
+fn row(load: &str, rows: &[&Decision]) -> String {
+    let count = |verdict: &str| rows.iter().filter(|d| d.verdict == verdict).count();
+    let mut gates: BTreeMap<usize, (bool, f64)> = BTreeMap::new();
+    for row in rows {
+        let gate = gates.entry(row.gate).or_insert((false, row.gate_seconds));
+        gate.0 |= row.verdict == "slower";
+    }
+    let alarms = gates.values().filter(|gate| gate.0).count();
+    let (low, high) =
+        clopper_pearson(alarms as u64, gates.len() as u64, 0.95).unwrap_or((0.0, 1.0));
+    let seconds = gates.values().map(|gate| gate.1).sum::<f64>() / gates.len() as f64;
+    format!(
+        "| {load} | {} | {} | {:.1} % | {} | {} | {} | {} | {alarms} ({:.1} to {:.1} %) | {seconds:.0} |\n",
+        gates.len(),
+        rows.len(),
+        100.0 * count("same") as f64 / rows.len() as f64,
+        count("undecided"),
+        count("unfit"),
+        count("faster"),
+        count("slower"),
+        100.0 * low,
+        100.0 * high
+    )
 }
 
 #[cfg(test)]
@@ -138,5 +146,9 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("| 4 | 1 | 1 | 100.0 % |"), "{text}");
+        assert!(
+            text.contains("| all | 3 | 4 | 50.0 % | 0 | 0 | 0 | 2 | 1 (0.8 to 90.6 %) | 20 |"),
+            "{text}"
+        );
     }
 }
