@@ -176,12 +176,14 @@ fn products_on_tensor_cores_have_their_roof_where_a_probe_reaches_it() {
         let found = Run::read(&folder).unwrap();
         let product = found.records.iter().find(|r| r.kernel == "matmul/mma").unwrap();
         assert!(product.timing().is_some(), "{}", said.out);
-        let probed = found.records.iter().any(|r| r.kernel == "peak/mma" && r.timing().is_some());
-        (probed, product.peak_flops.is_some())
+        let probed =
+            |probe| found.records.iter().any(|r| r.kernel == probe && r.timing().is_some());
+        (probed("peak/mma"), probed("peak/wgmma"), product.peak_flops.is_some())
     };
-    assert_eq!(roof("fake:sm_80"), (true, true));
-    // Its tensor cores give more to wgmma.
-    assert_eq!(roof("fake:sm_90a"), (false, false));
+    assert_eq!(roof("fake:sm_80"), (true, false, true));
+    assert_eq!(roof("fake:sm_90a"), (true, true, true));
+    // Its tensor cores give more to tcgen05, which no probe has.
+    assert_eq!(roof("fake:sm_100a"), (false, false, false));
 }
 
 #[test]
