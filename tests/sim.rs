@@ -139,6 +139,20 @@ fn a_profile_shows_what_each_line_of_a_row_or_of_anybodys_kernel_comes_to() {
 }
 
 #[test]
+fn a_profile_on_a_gpu_says_how_its_own_profilers_are_asked() {
+    let out = scalemark(&["profile", "matmul/tiled", "-m", "64", "--device", "cuda:1"]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    let said = text(&out.stdout);
+    for line in
+        ["ncu --target-processes all", "nsys profile --trace cuda,nvtx", "compute-sanitizer"]
+    {
+        assert!(said.contains(line), "{said}");
+    }
+    assert!(said.contains("--kernel-name 'regex:^(matmul_tiled)$'"), "{said}");
+    assert!(said.contains("--device cuda:1 --kernel matmul/tiled"), "{said}");
+}
+
+#[test]
 fn a_profile_of_no_single_kernel_and_case_exits_2_with_the_way_out() {
     for (args, said) in [
         (&["matmul/none", "-m", "64"][..], "unknown kernel"),
@@ -150,7 +164,7 @@ fn a_profile_of_no_single_kernel_and_case_exits_2_with_the_way_out() {
         (&["matmul/tiled", "-m", "64,128"], "choose one"),
         (&["matmul/mma", "-m", "64", "--dtype", "f32"], "takes none of these cases"),
         (&["matmul/tiled", "-m", "64", "--device", "cpu"], "unknown kernel"),
-        (&["matmul/tiled", "-m", "64", "--device", "cuda"], "here use --device sim:sm_90a"),
+        (&["matmul/tiled", "-m", "64,128", "--device", "cuda"], "choose one"),
         (&["matmul/tiled", "-m", "8192"], "to simulate"),
     ] {
         let out = scalemark(&[&["profile"], args].concat());
