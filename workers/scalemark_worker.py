@@ -200,19 +200,19 @@ class Nvml:
     REASONS = ("idle", "locked", "power", "hardware", "sync-boost", "thermal", "hardware-thermal", "power-brake", "display")
 
     def __init__(self, uuid, library=None):
-        self.gpu, self.library = None, library
+        self.gpu, self.calls = None, library
         handle = ctypes.c_void_p()
         with contextlib.suppress(OSError, AttributeError):
-            self.library = library or ctypes.CDLL("libnvidia-ml.so.1")
+            self.calls = library or ctypes.CDLL("libnvidia-ml.so.1")
             name = ctypes.c_char_p(f"GPU-{uuid.removeprefix('GPU-')}".encode())
-            if self.library.nvmlInit_v2() == 0 and self.library.nvmlDeviceGetHandleByUUID(name, ctypes.byref(handle)) == 0:
+            if self.calls.nvmlInit_v2() == 0 and self.calls.nvmlDeviceGetHandleByUUID(name, ctypes.byref(handle)) == 0:
                 self.gpu = handle
 
     def ask(self, function, *options, kind=ctypes.c_uint):
         """A number, or None."""
         value = kind()
         with contextlib.suppress(AttributeError):
-            if getattr(self.library, function)(self.gpu, *options, ctypes.byref(value)) == 0:
+            if getattr(self.calls, function)(self.gpu, *options, ctypes.byref(value)) == 0:
                 return value.value
         return None
 
