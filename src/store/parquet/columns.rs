@@ -158,7 +158,6 @@ pub fn flush<W: Write + Send>(
 
 /// Some rows of a column as they were read.
 pub struct Values {
-    name: &'static str,
     kind: Kind,
     /// Where the value of a row stands below, [`ABSENT`] for none.
     places: Vec<u32>,
@@ -183,9 +182,8 @@ pub enum Kept {
 
 impl Values {
     /// No values at all, of so many rows.
-    pub fn absent(name: &'static str, rows: usize) -> Values {
+    pub fn absent(name: &str, rows: usize) -> Values {
         Values {
-            name,
             kind: Kind::of(name),
             places: vec![ABSENT; rows],
             texts: Vec::new(),
@@ -196,7 +194,7 @@ impl Values {
     }
 
     /// The next `rows` rows of a column.
-    pub fn read(name: &'static str, from: &mut ColumnReader, rows: usize) -> Result<Values> {
+    pub fn read(name: &str, from: &mut ColumnReader, rows: usize) -> Result<Values> {
         let mut values = Values::absent(name, 0);
         let mut levels = Vec::with_capacity(rows);
         match (values.kind, from) {
@@ -308,11 +306,6 @@ impl Values {
             (Some(place), Kept::Bits(bits)) => self.texts.is_empty() && self.bits(place) == *bits,
             (Some(_), Kept::Nothing) => false,
         }
-    }
-
-    /// The column's name.
-    pub fn name(&self) -> &'static str {
-        self.name
     }
 }
 

@@ -51,28 +51,32 @@ struct Kind {
 pub struct Known {
     hash: RandomState,
     kinds: HashMap<u64, Vec<Kind>, RandomState>,
-    /// For each column whether it is part of a kind, and where those stand that are measured.
-    columns: Option<Columns>,
+    columns: Columns,
 }
 
+/// Where columns stand in a row.
 #[derive(Debug)]
 struct Columns {
+    /// Those that make a kind.
     fixed: Vec<usize>,
+    /// [`MEASURED`].
     measured: [usize; MEASURED.len()],
     /// Those that tell most rows of different kinds apart.
     telling: [usize; 3],
 }
 
-impl Columns {
-    fn of(values: &[Values]) -> Columns {
+impl Default for Columns {
+    fn default() -> Columns {
         let place = |name: &str| {
-            let found = values.iter().position(|column| column.name() == name);
-            found.expect("every column is read")
+            let found = RECORD_COLUMNS.iter().position(|column| *column == name);
+            BEFORE.len() + found.expect("a column of records.csv")
         };
-        let records = BEFORE.len()..BEFORE.len() + RECORD_COLUMNS.len();
-        let fixed = records.filter(|&i| !MEASURED.contains(&values[i].name())).collect();
-        let telling = ["case_key", "kernel", "device"].map(place);
-        Columns { fixed, measured: MEASURED.map(place), telling }
+        let fixed = RECORD_COLUMNS.iter().filter(|name| !MEASURED.contains(name));
+        Columns {
+            fixed: fixed.map(|name| place(name)).collect(),
+            measured: MEASURED.map(place),
+            telling: ["case_key", "kernel", "device"].map(place),
+        }
     }
 }
 
@@ -82,7 +86,7 @@ impl Known {
     /// # Errors
     /// The first rule that it breaks.
     pub fn record(&mut self, values: &[Values], row: usize) -> Result<(Record, u128), Unfit> {
-        let columns = &*self.columns.get_or_insert_with(|| Columns::of(values));
+        let columns = &self.columns;
         let there = values.iter().enumerate();
         let there = there.fold(0, |all, (i, column)| all | u64::from(column.is_there(row)) << i);
         // Counters are no part of a record, and differ like what is measured.
