@@ -7,7 +7,13 @@ use crate::ops::{Case, Pass, Problem};
 
 /// `scalemark run …` for one case; one that no options describe goes through a case list.
 pub fn command(case: &Case, device: &str) -> String {
-    let mut text = String::from("scalemark run");
+    let text = format!("scalemark run{}", options(case, device));
+    if device == "cpu" { text } else { format!("{text} --regime {}", case.regime.name()) }
+}
+
+/// The options that choose one case, each after a space; `run`, `verify` and `list` take them.
+pub fn options(case: &Case, device: &str) -> String {
+    let mut text = String::new();
     match &case.problem {
         Problem::Matmul(m) if m.groups.is_none() => {
             let _ = write!(text, " -m {} -n {} -k {}", m.m, m.n, m.k);
@@ -40,7 +46,7 @@ pub fn command(case: &Case, device: &str) -> String {
             let _ = write!(text, " --threads {}", case.threads);
         }
         gpu => {
-            let _ = write!(text, " --device {gpu} --regime {}", case.regime.name());
+            let _ = write!(text, " --device {gpu}");
         }
     }
     text

@@ -6,19 +6,20 @@ use crate::ops::{Case, Problem};
 use crate::projection::gap;
 
 /// The command lines, one of them a line.
-pub fn commands(row: &CudaKernel, case: &Case, on: Architecture, device: &str) -> String {
-    let entries: Vec<&str> = (row.plan)(case, on).steps.iter().map(|step| step.entry).collect();
+pub fn commands(row: &CudaKernel, case: &Case, device: &str) -> String {
+    // What is launched has the same names everywhere.
+    let plan = (row.plan)(case, Architecture::specific(90));
+    let entries: Vec<&str> = plan.steps.iter().map(|step| step.entry).collect();
     let entries = format!("'regex:^({})$'", entries.join("|"));
     let (kernel, stem) = (row.id, row.id.replace('/', "-"));
-    let options = gap::command(case, device);
-    let options = options.trim_start_matches("scalemark run ").replace(" --regime burst", "");
-    let listed = match case.problem {
-        Problem::Peak(_) => "--op peak --device ".to_owned() + device,
-        _ => options,
+    let options = match case.problem {
+        // No option gives a probe its size.
+        Problem::Peak(_) => format!(" --op peak --device {device}"),
+        _ => gap::options(case, device),
     };
-    let verify = format!("scalemark verify {listed} --kernel {kernel}");
-    let run = format!("scalemark run {listed} --kernel {kernel} --no-peaks --processes 1");
-    let list = if listed.contains("CASES.csv") {
+    let verify = format!("scalemark verify{options} --kernel {kernel}");
+    let run = format!("scalemark run{options} --kernel {kernel} --no-peaks --processes 1");
+    let list = if options.contains("CASES.csv") {
         format!("\nwith this as CASES.csv:\n{}\n{}\n", gap::HEADER, gap::row(case))
     } else {
         String::new()
@@ -47,7 +48,7 @@ mod tests {
         let row = registry.get("matmul/mma").unwrap().as_cuda().unwrap();
         let product = Matmul { transpose: Transpose::Nt, ..Matmul::new(512, 256, 128) };
         let case = Case::new(Problem::Matmul(product), Precision::BF16);
-        let text = commands(row, &case, Architecture::plain(80), "cuda:1");
+        let text = commands(row, &case, "cuda:1");
         assert!(text.contains("--kernel-name 'regex:^(matmul_mma)$'"), "{text}");
         let options =
             "-m 512 -n 256 -k 128 --transpose nt --dtype bf16 --device cuda:1 --kernel matmul/mma";
