@@ -182,7 +182,7 @@ fn instructions(kernel: &dyn Kernel, case: &Case) -> anyhow::Result<String> {
     let scratch = tempfile::tempdir().context("failed to create a temporary folder")?;
     let job = Job { kernel: kernel.id().0, case: *case };
     let totals = callgrind::totals(&job, 0, COUNTED, Events::Caches, scratch.path())?;
-    let of = |names: [&str; 2]| {
+    let of = |names: &[&str]| {
         let sum: u64 = names.iter().filter_map(|name| totals.get(*name)).sum();
         sum as f64 / COUNTED as f64
     };
@@ -190,12 +190,12 @@ fn instructions(kernel: &dyn Kernel, case: &Case) -> anyhow::Result<String> {
         "\ncounted under valgrind, a launch (it has no AVX-512: of the AVX2 path where there is one; its caches are a model)\n\
          \x20 {:<28} {:>12.0}\n  {:<28} {:>12.0}\n  {:<28} {:>12.0}\n  {:<28} {:>12.0}\n",
         "instructions",
-        of(["Ir", ""]),
+        of(&["Ir"]),
         "reads and writes",
-        of(["Dr", "Dw"]),
+        of(&["Dr", "Dw"]),
         "L1 misses",
-        of(["D1mr", "D1mw"]),
+        of(&["D1mr", "D1mw"]),
         "last-level misses",
-        of(["DLmr", "DLmw"])
+        of(&["DLmr", "DLmw"])
     ))
 }
