@@ -106,7 +106,7 @@ fn sweep_depth(hidden: usize) -> usize {
 
 /// A model with four-fold MLP, heads of `hidden / heads`, one KV head a head, and all biases; `shape` is layers, hidden
 /// size and heads.
-fn dense(name: &str, family: Architecture, source: &str, shape: [usize; 3]) -> Model {
+pub(crate) fn dense(name: &str, family: Architecture, source: &str, shape: [usize; 3]) -> Model {
     let [layers, hidden, heads] = shape;
     Model {
         name: name.into(),

@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::source::Source;
-use crate::models::{Model, find};
+use crate::models::table::dense;
+use crate::models::{Architecture, Model};
 use crate::ops::{Case, Matmul, Precision, Probe, ProbeKind, Problem, Rule, Transpose, Update};
 use crate::record::{Outcome, Record, StopReason, Timing};
 use crate::units::{Bytes, Nanos};
@@ -20,19 +21,9 @@ pub fn matmul_ns(m: f64) -> f64 {
 
 /// A GPT in the sizes of Korthikanti et al. 2022, table 3 (s = 2048, v = 51200).
 pub fn megatron(layers: usize, hidden: usize, heads: usize) -> Model {
-    Model {
-        name: "megatron".to_owned(),
-        layers,
-        hidden,
-        heads,
-        kv_heads: heads,
-        head_dim: hidden / heads,
-        head_dim_v: hidden / heads,
-        ffn: 4 * hidden,
-        vocab: 51200,
-        context: 2048,
-        ..find("gpt3-175b").unwrap().clone()
-    }
+    let source = "Korthikanti et al. 2022, table 3";
+    let model = dense("megatron", Architecture::Gpt2, source, [layers, hidden, heads]);
+    Model { vocab: 51200, context: 2048, ..model }
 }
 
 /// A record of `ns`, with an interval of 2 % to each side.
