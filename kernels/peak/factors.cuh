@@ -29,8 +29,6 @@ typedef u16 stored;
 #endif
 // Numbers in 32 bits, which is also how many products one step of the probe adds up.
 #define DOT ((int)(4 / sizeof(stored)))
-// 32-bit words of an instruction's k.
-#define WORDS 8
 
 // A small integer in the format, and back.
 DEVICE u32 encode(int x) {
