@@ -376,7 +376,7 @@ impl Campaign<'_> {
             provider: kernel.provider().into(),
             device: self.device.as_str().into(),
             model: planned.models.join(";").into(),
-            placement: placement.filter(|_| measured),
+            placement: placement.filter(|_| measured).map(Into::into),
             outcome,
             check: finding.check,
             allocated: finding.allocated,

@@ -56,12 +56,6 @@ impl From<String> for Text {
     }
 }
 
-impl PartialEq<str> for Text {
-    fn eq(&self, other: &str) -> bool {
-        *self.0 == *other
-    }
-}
-
 impl PartialEq<&str> for Text {
     fn eq(&self, other: &&str) -> bool {
         *self.0 == **other
@@ -213,7 +207,7 @@ pub struct Record {
     /// The models that the case stands for, as `model:part` joined by `;`; empty for sizes given by hand or in a sweep.
     pub model: Text,
     /// Where the threads were while it ran (`one-core`, `same-chiplet`, `two-chiplets`, `one-core-smt`), where known.
-    pub placement: Option<String>,
+    pub placement: Option<Text>,
     /// What came of it.
     pub outcome: Outcome,
     /// The check of its answer, where it got that far.

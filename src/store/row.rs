@@ -291,7 +291,7 @@ impl Row {
             provider: table::unescape("provider", &self.provider)?.into(),
             device: table::unescape("device", &self.device)?.into(),
             model: table::unescape("model", &self.model)?.into(),
-            placement: Some(placement).filter(|text| !text.is_empty()),
+            placement: Some(placement).filter(|text| !text.is_empty()).map(Into::into),
             outcome: self.outcome()?,
             check,
             allocated: self.allocated_bytes.map(Bytes),

@@ -102,7 +102,7 @@ fn what_a_reader_would_refuse_is_refused_by_the_writer_and_leaves_no_trace() {
         ("kernel", edit(|r| r.kernel = "attention/simd".into())),
         ("kernel", edit(|r| r.kernel = "matmul/".into())),
         ("device", edit(|r| r.device = "".into())),
-        ("placement", edit(|r| r.placement = Some(String::new()))),
+        ("placement", edit(|r| r.placement = Some("".into()))),
         ("detail", edit(|r| r.outcome = Outcome::Failed(String::new()))),
         (
             "deviation",

@@ -164,7 +164,7 @@ fn record() -> impl Strategy<Value = Record> {
                 provider: provider.into(),
                 device: device.into(),
                 model: model.into(),
-                placement,
+                placement: placement.map(Into::into),
                 outcome,
                 check,
                 allocated: allocated.map(Bytes),
