@@ -9,6 +9,10 @@ use super::verdict::{Judgement, Verdict};
 /// The version of the report's JSON.
 pub const SCHEMA: u32 = 1;
 
+/// What must be known of a report that is not [`Report::paired`].
+pub const UNPAIRED: &str =
+    "two runs were compared, and what the machine did between them is in the difference";
+
 /// Where a time comes from.
 pub const TIME: &str = "time";
 

@@ -28,11 +28,21 @@ pub fn compare(base: &Path, head: &Path, rule: &Rule) -> anyhow::Result<Report> 
     };
     let (here, there) = (machine(&before)?, machine(&after)?);
     if here.hardware.hardware_class_hash() != there.hardware.hardware_class_hash() {
+        let hardware: Vec<String> = here
+            .differences(&there)
+            .iter()
+            .filter_map(|difference| difference.strip_prefix("hardware."))
+            // Lists of caches or instructions by their name alone.
+            .map(|difference| match difference.split_once(':') {
+                Some((field, _)) if difference.len() > 100 => field.to_owned(),
+                _ => difference.to_owned(),
+            })
+            .collect();
         bail!(
             "{} and {} are of different machines ({}); a gate compares builds on one machine, `scalemark report` shows runs",
             base.display(),
             head.display(),
-            here.differences(&there).join("; ")
+            hardware.join("; ")
         );
     }
     let (levels_before, levels_after) = (levels(&before)?, levels(&after)?);

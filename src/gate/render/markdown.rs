@@ -1,7 +1,7 @@
 //! Markdown for a pull request or a job's summary.
 
 use crate::gate::render::notable;
-use crate::gate::report::Report;
+use crate::gate::report::{Report, UNPAIRED};
 
 /// The headline, a table of what is not the same, and what "the same" means, folded away.
 pub fn markdown(report: &Report) -> String {
@@ -46,9 +46,9 @@ pub fn markdown(report: &Report) -> String {
         percent(report.false_discovery),
         percent(report.same),
         if report.paired {
-            "Processes were compared in pairs, in random order."
+            "Processes were compared in pairs, in random order.".to_owned()
         } else {
-            "**Unpaired**: two runs were compared, and what the machine did between them is in the difference."
+            format!("**Unpaired**: {UNPAIRED}.")
         }
     ));
     for finding in &report.findings {

@@ -2,7 +2,7 @@
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
-use crate::gate::report::{Finding, Report, Weight};
+use crate::gate::report::{Finding, Report, UNPAIRED, Weight};
 
 /// A row a finding, worst first among equals of the report's order, then the headline.
 pub fn terminal(report: &Report, width: usize) -> String {
@@ -45,6 +45,9 @@ pub fn terminal(report: &Report, width: usize) -> String {
     if !report.cut_short.is_empty() {
         text.push_str(&format!("\ncut short: {}", report.cut_short));
     }
+    if !report.paired {
+        text.push_str(&format!("\nunpaired: {UNPAIRED}"));
+    }
     text.push_str(&format!("\n{} in {:.0} s\n", report.headline(), report.seconds));
     text
 }
@@ -76,6 +79,12 @@ mod tests {
         assert!(text.contains("matmul/k1 on matmul/nn/m64-n64-k64: slower: +3.1 %"), "{text}");
         assert!(
             text.ends_with("gate failed: a regression (1 same, 1 slower, 1 undecided) in 62 s\n"),
+            "{text}"
+        );
+        report.paired = false;
+        let text = terminal(&report, 160);
+        assert!(
+            text.contains("unpaired: two runs were compared, and what the machine did"),
             "{text}"
         );
     }
