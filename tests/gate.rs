@@ -131,6 +131,74 @@ fn what_makes_no_sense_exits_2_with_the_way_out() {
 }
 
 #[test]
+fn counters_are_asked_for_where_they_can_be_had_before_anything_is_built_or_measured() {
+    let binary = cargo_bin("scalemark").to_string_lossy().into_owned();
+    for more in [&["--counters"][..], &["--device", "sim"]] {
+        let mut command = Command::cargo_bin("scalemark").unwrap();
+        command.args(["gate", "pair", "--base", &binary]).args(more);
+        let out = command.env("SCALEMARK_NVRTC", "no-such-folder").output().unwrap();
+        assert_eq!(out.status.code(), Some(2), "{}", text(&out.stderr));
+        assert!(text(&out.stderr).contains("no-such-folder"), "{}", text(&out.stderr));
+    }
+    let said = refusal(&["--base", &binary, "--counters", "--kernel", "optimizer/simd"]);
+    assert!(said.contains("none of --kernel optimizer/simd is a CUDA kernel"), "{said}");
+    let said = refusal(&["--base", &binary, "--counters", "--kernel", "optimizer/scalar"]);
+    assert!(said.contains("--device sim compares their counters alone"), "{said}");
+    let said = refusal(&["--base", &binary, "--counters", "--kernel", "optimizer/skalar"]);
+    assert!(said.contains("unknown kernel `optimizer/skalar`"), "{said}");
+    let said = refusal(&["--base", &binary, "--device", "sim", "-m", "64"]);
+    assert!(said.contains("suite `sim`"), "{said}");
+}
+
+/// A build whose simulated kernels are compiled for another architecture: other registers, other instructions.
+#[cfg(unix)]
+fn another_build(folder: &Path) -> String {
+    use std::os::unix::fs::PermissionsExt;
+
+    let path = folder.join("other");
+    let script = format!(
+        "#!/bin/sh\nfor word in \"$@\"; do\n  shift\n  case $word in sim:*) word=sim:sm_80 ;; esac\n  set -- \"$@\" \"$word\"\ndone\n\
+         exec '{}' \"$@\"\n",
+        cargo_bin("scalemark").display()
+    );
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path.to_string_lossy().into_owned()
+}
+
+#[cfg(unix)]
+#[test]
+fn counters_of_cuda_kernels_are_compared_exactly_alone_and_beside_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let (binary, other) = (cargo_bin("scalemark"), another_build(folder.path()));
+    let (binary, out) = (binary.to_string_lossy(), folder.path().to_string_lossy());
+    let compared = |base: &str, more: &str, code: i32| -> serde_json::Value {
+        let mut args =
+            vec!["--base", base, "--head", &binary, "--op", "sgd", "--out", &out, "--json", "-"];
+        args.extend(more.split(' '));
+        let said = gate(&args);
+        assert_eq!(said.status.code(), Some(code), "{}", text(&said.stderr));
+        serde_json::from_slice(&said.stdout).unwrap()
+    };
+    let slower = |report: &serde_json::Value| -> Vec<String> {
+        let findings = report["findings"].as_array().unwrap().iter();
+        let of = findings
+            .filter(|f| f["kernel"] == "optimizer/multi-tensor" && f["verdict"] == "slower");
+        of.map(|finding| finding["metric"].as_str().unwrap().to_owned()).collect()
+    };
+    let alone = "--device sim --kernel optimizer/multi-tensor";
+    assert_eq!(compared(&binary, alone, 0)["findings"], serde_json::json!([]));
+    // One register more than on the other architecture, by NVRTC 13.0.
+    let report = compared(&other, alone, 1);
+    assert!(slower(&report).contains(&"optimizer_multi_tensor.registers".to_owned()), "{report}");
+    let beside = "--counters --kernel optimizer/simd,optimizer/multi-tensor --params 4096 --threads 1 --max-pairs 8";
+    let both = compared(&other, beside, 1);
+    assert_eq!(slower(&both), slower(&report));
+    let timed = |f: &serde_json::Value| f["kernel"] == "optimizer/simd" && f["metric"] == "time";
+    assert!(both["findings"].as_array().unwrap().iter().any(timed), "{both}");
+}
+
+#[test]
 fn a_small_proof_leaves_its_tables_and_chart() {
     let folder = tempfile::tempdir().unwrap();
     let out = Command::cargo_bin("scalemark")

@@ -23,7 +23,7 @@ fn better_is_less(name: &str) -> Option<bool> {
         // What the same bytes would fill at best: of the problem, as long as it asks for no more bytes.
         return Some(true);
     }
-    Some(!name.ends_with("occupancy"))
+    Some(!name.ends_with("occupancy") && !name.ends_with("resident_blocks"))
 }
 
 /// The counters that changed, each a finding. A counter that only one side has is none of either: another version counts other
@@ -79,6 +79,7 @@ mod tests {
         assert_eq!(found("mma.spill_bytes", 0.0, 4.0), Some("slower"));
         assert_eq!(found("mma.registers", 168.0, 160.0), Some("faster"));
         assert_eq!(found("mma.occupancy", 0.5, 0.25), Some("slower"));
+        assert_eq!(found("mma.resident_blocks", 8.0, 6.0), Some("slower"));
     }
 
     #[test]

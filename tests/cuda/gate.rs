@@ -38,9 +38,10 @@ fn a_build_is_the_same_as_itself_on_a_gpu_and_more_work_is_slower_in_time_and_cy
 
 #[test]
 fn devices_without_times_and_gpus_that_cannot_be_had_are_told() {
+    // The simulator counts, and does not time: neither sizes nor pairs are its to choose.
     let (_, code, errors) = gate("", &["--device", "sim"]);
     assert_eq!(code, Some(2));
-    assert!(errors.contains("--counters"), "{errors}");
+    assert!(errors.contains("a simulator has no times"), "{errors}");
     let (_, code, errors) = gate("gpus=0", &[]);
     assert_eq!(code, Some(3), "{errors}");
     let (_, code, errors) = gate("gpus=2", &["--device", "fake:sm_80:all"]);

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
@@ -10,7 +9,7 @@ use anyhow::{Context, bail};
 use super::build::{self, Target};
 use super::gpu::{Place, together};
 use super::under_way::{UnderWay, finding, keep_report};
-use super::{Pair, empty, folders};
+use super::{Pair, counted, empty};
 use crate::cmd::{interrupt, note};
 use crate::device::cpu::detect_capabilities;
 use crate::gate::exact::{self, Table};
@@ -21,7 +20,6 @@ use crate::gate::{Judge, Rule, Subject, Verdict};
 use crate::kernels::{Registry, baseline};
 use crate::ops::Pass;
 use crate::plan::select::Selection;
-use crate::store::Run;
 use crate::worker;
 use crate::worker::extra::granule;
 
@@ -36,6 +34,15 @@ const CURVE: &str = "time of all sizes";
 /// When a build cannot be started, or nothing is left to measure.
 pub fn compare(args: &Pair, rule: &Rule, gpu: Option<&Place>) -> anyhow::Result<Report> {
     interrupt::catch();
+    let mut timed = args.selection.clone();
+    let mut simulated = timed.clone();
+    if args.counters {
+        // Before anything is built or measured.
+        counted::ready()?;
+        if gpu.is_none() {
+            (timed, simulated) = counted::split(&args.selection)?;
+        }
+    }
     let (base, head, mut sides) = programs(args)?;
     let (folder, start) = (args.folder()?, Instant::now());
     let scratch = worker::scratch()?;
@@ -63,7 +70,7 @@ pub fn compare(args: &Pair, rule: &Rule, gpu: Option<&Place>) -> anyhow::Result<
     let mut findings = Vec::new();
     let mut jobs = match &args.jobs {
         Some(jobs) => jobs.clone(),
-        None => jobs(&args.selection, gpu)?,
+        None => jobs(&timed, gpu)?,
     };
     let wanted: Vec<String> = jobs.iter().map(|job| job.kernel.clone()).collect();
     jobs.retain(|job| {
@@ -86,6 +93,10 @@ pub fn compare(args: &Pair, rule: &Rule, gpu: Option<&Place>) -> anyhow::Result<
         findings.push(Finding { reason: "the head has no such kernel".into(), ..finding });
     }
 
+    // First, so that a build that cannot simulate costs no measurements.
+    if args.counters {
+        findings.extend(counted::beside(&base, &head, &simulated, rule)?);
+    }
     let seed = args.seed();
     let mut judge = Judge::new(rule.clone(), &subjects(&jobs, gpu.is_some()));
     let mut workers = Workers::new(spawns, scratch.path().to_owned(), jobs.clone(), seed);
@@ -96,9 +107,6 @@ pub fn compare(args: &Pair, rule: &Rule, gpu: Option<&Place>) -> anyhow::Result<
     findings.extend(times(&judge, &jobs, &broken));
     findings
         .extend(exact::compare(&allocated(&workers, Arm::Base), &allocated(&workers, Arm::Head)));
-    if args.counters && cut_short.is_none() {
-        findings.extend(simulated(&base, &head, &args.selection, scratch.path())?);
-    }
     let [base, head] = sides;
     let mut report = empty(rule, base, head, true, findings);
     report.seed = seed;
@@ -109,7 +117,11 @@ pub fn compare(args: &Pair, rule: &Rule, gpu: Option<&Place>) -> anyhow::Result<
     Ok(report)
 }
 
-fn programs(args: &Pair) -> anyhow::Result<(PathBuf, PathBuf, [Side; 2])> {
+/// The programs of both builds, built where `--base-ref` asks for it, and what they are called.
+///
+/// # Errors
+/// When one is not there, or does not build.
+pub(super) fn programs(args: &Pair) -> anyhow::Result<(PathBuf, PathBuf, [Side; 2])> {
     let side = |label: String| Side { label, version: String::new() };
     let name = |path: &Path| {
         path.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned())
@@ -258,29 +270,4 @@ fn allocated(workers: &Workers, arm: Arm) -> Table {
         bytes[arm as usize].map(|bytes| (name, bytes as f64))
     };
     workers.jobs.iter().zip(&workers.allocated).filter_map(row).collect()
-}
-
-/// What each build's simulator counts, compared exactly.
-fn simulated(
-    base: &Path,
-    head: &Path,
-    selection: &Selection,
-    scratch: &Path,
-) -> anyhow::Result<Vec<Finding>> {
-    let count = |program: &Path, name: &str| -> anyhow::Result<Table> {
-        let folder = scratch.join(name);
-        let mut command = Command::new(program);
-        command.args(["run", "--device", "sim", "--out"]).arg(&folder);
-        for (option, values) in [("--kernel", &selection.kernel), ("--op", &selection.op)] {
-            if !values.is_empty() {
-                command.args([option, &values.join(",")]);
-            }
-        }
-        let out = command.output().context("failed to start a build")?;
-        if !matches!(out.status.code(), Some(0 | 1)) {
-            bail!("{name} cannot simulate: {}", String::from_utf8_lossy(&out.stderr).trim());
-        }
-        Ok(folders::counters(&Run::read(&folder)?))
-    };
-    Ok(exact::compare(&count(base, "base")?, &count(head, "head")?))
 }

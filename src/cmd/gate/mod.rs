@@ -1,6 +1,7 @@
 //! `scalemark gate`: is a build slower than another?
 
 pub(super) mod build;
+mod counted;
 pub(super) mod folders;
 mod foreign;
 mod gpu;
@@ -49,6 +50,7 @@ enum What {
   scalemark gate pair --criterion --base old/mine-1f0c --head new/mine-9ab2         benchmarks of criterion
   scalemark gate pair --criterion --bench mine --base-ref main                      the same; builds both
   scalemark gate pair --base old/scalemark --device cuda:0        CUDA kernels, in time and in cycles
+  scalemark gate pair --base-ref main --device sim                CUDA kernels without a GPU: counters and registers, exactly
   scalemark gate pair --base-ref main --markdown summary.md --junit gate.xml --github
 
 Thresholds, what is gated and waivers stand in scalemark.toml.
@@ -78,7 +80,7 @@ struct Pair {
     /// The base is this commit of the repository in the current folder: built once, in target/gate
     #[arg(long, value_name = "REF", conflicts_with = "base")]
     base_ref: Option<String>,
-    /// Where kernels run: cpu, or a GPU as cuda:0
+    /// Where kernels run: cpu, a GPU as cuda:0, or sim: counters and compile resources of CUDA kernels alone, and no times
     #[arg(long, value_name = "DEVICE", default_value = "cpu", conflicts_with_all = ["command", "criterion"])]
     device: DeviceName,
     #[command(flatten)]
@@ -98,7 +100,8 @@ struct Pair {
     /// Let the head's kernels do so many percent more work than they do: would this machine notice?
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(..=100), conflicts_with_all = ["command", "criterion"])]
     slow_head: Option<u32>,
-    /// Compare the simulator's counters and the compile resources of CUDA kernels too (needs NVRTC)
+    /// Compare the simulator's counters and the compile resources of CUDA kernels too: those of suite `sim` that --kernel and --op
+    /// leave (needs NVRTC)
     #[arg(long)]
     counters: bool,
     /// Thresholds and waivers [default: scalemark.toml, where there is one]
@@ -144,6 +147,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         (true, true) => {
             let (base, head) = (args.base.as_deref(), args.head.as_deref());
             folders::compare(base.expect("is a folder"), head.expect("is a folder"), &rule)?
+        }
+        (false, false) if matches!(args.device, DeviceName::Sim(_)) => {
+            counted::compare(&args, &rule)?
         }
         (false, false) => match gpu::place(args.device)? {
             Ok(place) => measure::compare(&args, &rule, place.as_ref())?,
