@@ -212,9 +212,8 @@ impl Campaign<'_> {
                 .map(|reason| reason.into_owned())
                 .or_else(|| self.too_long(&id, &case, &goal));
             match reason {
-                Some(reason) => {
-                    outcomes.push((kernel, Some(Finding::without_timing(Outcome::Refused(reason)))))
-                }
+                Some(reason) => outcomes
+                    .push((kernel, Some(Finding::without_timing(Outcome::Refused(reason.into()))))),
                 None => {
                     jobs.push(Job { kernel: id, provider: kernel.provider().to_owned(), case });
                     outcomes.push((kernel, None));
@@ -392,8 +391,10 @@ impl Campaign<'_> {
             // A finding about the method, not a record to celebrate.
             let note =
                 format!("{:.0} % of the measured peak: the method, not the kernel", share * 100.0);
-            timing.note =
-                if timing.note.is_empty() { note } else { format!("{}; {note}", timing.note) };
+            timing.note = match timing.note.is_empty() {
+                true => note.into(),
+                false => format!("{}; {note}", timing.note).into(),
+            };
         }
         self.peaks.learn(&record);
         self.estimator.learn(&record);
@@ -415,7 +416,7 @@ impl Campaign<'_> {
         });
         let counters = finding.counters.iter().map(|(name, &value)| Counter {
             record_id,
-            name: name.clone(),
+            name: name.as_str().into(),
             value,
         });
         Some(Entry { samples: samples.collect(), counters: counters.collect(), record })

@@ -3,10 +3,13 @@
 //! Facts are stored; rates are derived from them. The columns, their units and meaning stand in `results/README.md`, which
 //! a test holds to this file.
 
+use std::borrow::Borrow;
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 
 use crate::ops::Case;
@@ -28,6 +31,12 @@ impl Text {
 impl Deref for Text {
     type Target = str;
     fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for Text {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }
@@ -80,6 +89,22 @@ impl PartialEq<Text> for String {
     }
 }
 
+/// Words that were met before, so that each is held once.
+#[derive(Debug, Default)]
+pub struct Words(HashSet<Text, RandomState>);
+
+impl Words {
+    /// These words, held with those that are like them.
+    pub fn share(&mut self, words: &str) -> Text {
+        if let Some(known) = self.0.get(words) {
+            return known.clone();
+        }
+        let new = Text::from(words);
+        self.0.insert(new.clone());
+        new
+    }
+}
+
 /// What came of it, with its reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -89,11 +114,11 @@ pub enum Outcome {
     /// Right answer on the simulator, without a time; its counters are what it is for.
     Simulated,
     /// The answer deviates by more than the tolerance, or is not a number.
-    Wrong(String),
+    Wrong(Text),
     /// The kernel or the planner declined, with a reason.
-    Refused(String),
+    Refused(Text),
     /// It crashed, hung or broke.
-    Failed(String),
+    Failed(Text),
 }
 
 impl Outcome {
@@ -164,7 +189,7 @@ pub struct Timing {
     /// 99th percentile of samples.
     pub p99: Nanos,
     /// A remark on these numbers (above the measured peak, contaminated samples), or empty.
-    pub note: String,
+    pub note: Text,
 }
 
 impl Timing {
@@ -305,7 +330,7 @@ pub struct Counter {
     /// The record that it belongs to.
     pub record_id: u64,
     /// Its name, with the unit as a suffix.
-    pub name: String,
+    pub name: Text,
     /// Its value.
     pub value: f64,
 }

@@ -41,6 +41,16 @@ fn a_report_of_an_export_says_what_one_of_its_folders_says() {
         fine(&["report", &file, "--base", name]),
         fine(&["report", RUNS[0], RUNS[1], "--base", RUNS[1]])
     );
+    // Both ways to write it, and a site, which needs every counter.
+    let written = |of: &str, runs: &[&str]| {
+        let at = |name: &str| folder.path().join(of).join(name).to_string_lossy().into_owned();
+        std::fs::create_dir(folder.path().join(of)).unwrap();
+        fine(&[&["report"], runs, &["--out", &at("c.md"), "--html", &at("c.html")]].concat());
+        fine(&[&["report"], runs, &["--site", &at("site")]].concat());
+        ["c.md", "c.html", "site/compare/index.html", "site/index.html"]
+            .map(|name| std::fs::read_to_string(at(name)).unwrap())
+    };
+    assert!(written("file", &[&file]) == written("folders", &RUNS));
     for (args, said) in [
         (&["report", &file, &file][..], "named twice"),
         (&["report", "Cargo.toml"], "failed to read it as Parquet"),

@@ -143,7 +143,7 @@ fn one(
         source_hash: kernel.source_hash().into(),
     };
     if let Some(reason) = pace.refuses(plan.sim(), kernel, &case) {
-        record.outcome = Outcome::Refused(reason);
+        record.outcome = Outcome::Refused(reason.into());
         return (record, Vec::new());
     }
     let job = job.get_or_insert_with(|| simulate::Job::new(case, plan.seed));
@@ -153,13 +153,14 @@ fn one(
             record.check = Some(done.checked.check);
             record.allocated = Some::<Bytes>(done.allocated);
             if let Some(wrong) = done.checked.wrong {
-                record.outcome = Outcome::Wrong(wrong);
+                record.outcome = Outcome::Wrong(wrong.into());
             }
-            let counter = |(name, value)| Counter { record_id, name, value };
+            let counter =
+                |(name, value): (String, f64)| Counter { record_id, name: name.into(), value };
             (record, done.counters.into_iter().map(counter).collect())
         }
         Err(error) => {
-            record.outcome = Outcome::Failed(error.to_string());
+            record.outcome = Outcome::Failed(error.to_string().into());
             (record, Vec::new())
         }
     }

@@ -233,13 +233,14 @@ impl Session<'_> {
             }
             Ok(Reply::Wrong { reason, check }) => {
                 track.check = check.or(track.check);
-                track.ended = Some(Outcome::Wrong(reason));
+                track.ended = Some(Outcome::Wrong(reason.into()));
             }
-            Ok(Reply::Refused { reason }) => track.ended = Some(Outcome::Refused(reason)),
-            Ok(Reply::Failed { reason }) => track.ended = Some(Outcome::Failed(reason)),
+            Ok(Reply::Refused { reason }) => track.ended = Some(Outcome::Refused(reason.into())),
+            Ok(Reply::Failed { reason }) => track.ended = Some(Outcome::Failed(reason.into())),
             Ok(other) => {
-                track.ended =
-                    Some(Outcome::Failed(format!("the worker answered out of turn: {other:?}")))
+                track.ended = Some(Outcome::Failed(
+                    format!("the worker answered out of turn: {other:?}").into(),
+                ))
             }
             Err(error) => self.broke(i, error),
         }

@@ -82,7 +82,7 @@ impl<'a> Track<'a> {
     }
 
     pub fn fail(&mut self, error: crate::Error) {
-        self.ended = Some(Outcome::Failed(error.to_string()));
+        self.ended = Some(Outcome::Failed(error.to_string().into()));
     }
 
     /// Times of a launch by process. Samples that waited in a run queue or shared their core are left out where at least half of
@@ -159,7 +159,7 @@ impl<'a> Track<'a> {
             min: Nanos(*all.first()?),
             p95: Nanos(order::quantile(&all, 0.95)?),
             p99: Nanos(order::quantile(&all, 0.99)?),
-            note: notes.join("; "),
+            note: notes.join("; ").into(),
         })
     }
 

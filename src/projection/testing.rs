@@ -38,7 +38,7 @@ pub fn record(case: Case, kernel: &str, ns: f64) -> Record {
         min: Nanos(ns),
         p95: Nanos(ns),
         p99: Nanos(ns),
-        note: String::new(),
+        note: "".into(),
     };
     Record {
         record_id: 0,

@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn the_fastest_of_each_side_meet_and_wrong_answers_do_not_take_part() {
         let mut wrong = square(64, "matmul/fast-and-wrong", "own", 1e-9);
-        wrong.outcome = Outcome::Wrong("NaN".to_owned());
+        wrong.outcome = Outcome::Wrong("NaN".into());
         let records = [
             wrong,
             square(64, "matmul/naive", "own", 8e-3),

@@ -1,10 +1,14 @@
 //! Records that belong side by side: same op, pass, precision, threads, cache, regime and device.
 
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
 use crate::ops::{Cache, DType, Family, Pass, Precision, ProbeKind, Problem, Regime};
-use crate::record::Record;
+use crate::record::{Record, Text};
 
 /// What the records of one chart or table share.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Group {
     /// The op's name; `optimizer` for a group of all update rules.
     pub op: &'static str,
@@ -21,7 +25,7 @@ pub struct Group {
     /// Burst or sustained.
     pub regime: Regime,
     /// Where it ran.
-    pub device: String,
+    pub device: Text,
 }
 
 impl Group {
@@ -40,7 +44,7 @@ impl Group {
             threads: case.threads,
             cache: case.cache,
             regime: case.regime,
-            device: record.device.to_string(),
+            device: record.device.clone(),
         }
     }
 
@@ -70,7 +74,7 @@ impl Group {
             words.push(self.regime.name().to_owned());
         }
         if self.device != "cpu" {
-            words.push(self.device.clone());
+            words.push(self.device.to_string());
         }
         words.join(", ")
     }
@@ -157,12 +161,14 @@ fn groups_by<'a>(
     key: impl Fn(&Record) -> Group,
 ) -> Vec<(Group, Vec<&'a Record>)> {
     let mut found: Vec<(Group, Vec<&'a Record>)> = Vec::new();
+    let mut at: HashMap<Group, usize, RandomState> = HashMap::default();
     for record in records {
         let group = key(record);
-        match found.iter_mut().find(|(known, _)| *known == group) {
-            Some((_, members)) => members.push(record),
-            None => found.push((group, vec![record])),
-        }
+        let at = *at.entry(group).or_insert_with_key(|group| {
+            found.push((group.clone(), Vec::new()));
+            found.len() - 1
+        });
+        found[at].1.push(record);
     }
     found.sort_by_key(|(group, _)| group.rank());
     found

@@ -195,7 +195,7 @@ mod tests {
     }
 
     fn counted(id: u64, entry: &str, warp_instructions: f64, sectors: f64) -> Vec<Counter> {
-        let one = |name: String, value| Counter { record_id: id, name, value };
+        let one = |name: String, value| Counter { record_id: id, name: name.into(), value };
         vec![
             one(format!("{entry}.registers"), 32.0),
             one("warp_instructions".into(), warp_instructions),

@@ -55,7 +55,7 @@ pub fn merged(records: &[Record]) -> Vec<Reason> {
                 key,
                 Reason {
                     status,
-                    text: text.clone(),
+                    text: text.to_string(),
                     varies: false,
                     count: 1,
                     kernels: vec![record.kernel.to_string()],
@@ -78,11 +78,12 @@ mod tests {
         let mut records: Vec<Record> = (0..3)
             .map(|i| {
                 let mut record = synthetic::square(64 + i, &format!("matmul/k{i}"), "own", 1.0);
-                record.outcome = Outcome::Refused(format!("needs {}.5 MiB, has 2 GiB", i + 20));
+                record.outcome =
+                    Outcome::Refused(format!("needs {}.5 MiB, has 2 GiB", i + 20).into());
                 record
             })
             .collect();
-        records[2].outcome = Outcome::Failed("the worker died".to_owned());
+        records[2].outcome = Outcome::Failed("the worker died".into());
         let merged = merged(&records);
         assert_eq!(merged.len(), 2);
         assert_eq!((merged[0].status, merged[0].count), ("failed", 1));

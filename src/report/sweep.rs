@@ -1,9 +1,11 @@
 //! Finding sweeps in records: cases of one op in which exactly one size grows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+
+use foldhash::fast::RandomState;
 
 use super::group::Group;
-use crate::ops::Problem;
+use crate::ops::{Attention, Matmul, Problem, Update};
 use crate::record::Record;
 
 /// The least number of sizes that a law is fitted to.
@@ -61,18 +63,51 @@ impl Sweep<'_> {
 }
 
 /// One way to see a problem as a point of a sweep.
+#[derive(Debug, Clone, Copy)]
 struct View {
     parameter: &'static str,
     unit: &'static str,
     size: usize,
-    fixed: String,
-    suffix: String,
+    /// The problem without that size: what all points of a sweep have in common.
+    rest: Problem,
     /// Whether cases of models count; views along a single side of a product would else find chance alignments of layers.
     models: bool,
 }
 
+/// The size of a square product.
+const SQUARE: &str = "m = n = k";
+
 /// Every size of a problem that could be the growing one.
-fn views(problem: &Problem) -> Vec<View> {
+fn views(problem: &Problem) -> impl Iterator<Item = View> {
+    let view =
+        |parameter, unit, size, rest, models| Some(View { parameter, unit, size, rest, models });
+    let product = |m, n, k, p: &Matmul| Problem::Matmul(Matmul { m, n, k, ..*p });
+    let found = match problem {
+        Problem::Matmul(p) => [
+            view(SQUARE, "elements", p.m, product(0, 0, 0, p), true)
+                .filter(|_| p.m == p.n && p.n == p.k),
+            view("m", "rows of C", p.m, product(0, p.n, p.k, p), false),
+            view("n", "columns of C", p.n, product(p.m, 0, p.k, p), false),
+            view("k", "length of the sums", p.k, product(p.m, p.n, 0, p), false),
+        ],
+        Problem::Attention(p) => {
+            let both = p.seq_q == p.seq_kv;
+            let parameter = if both { "seq" } else { "seq_kv" };
+            let seq_q = if both { 0 } else { p.seq_q };
+            let rest = Problem::Attention(Attention { seq_q, seq_kv: 0, ..*p });
+            [view(parameter, "tokens", p.seq_kv, rest, true), None, None, None]
+        }
+        Problem::Update(p) => {
+            let rest = Problem::Update(Update { params: 0, ..*p });
+            [view("params", "parameters", p.params, rest, true), None, None, None]
+        }
+        Problem::Peak(_) => [None; 4],
+    };
+    found.into_iter().flatten()
+}
+
+/// The sizes that stay as a problem's parameter grows, and the end of the file name that tells sweeps of one group apart.
+fn words(problem: &Problem, parameter: &str) -> (String, String) {
     match problem {
         Problem::Matmul(p) => {
             let kind = match (p.groups, p.batch) {
@@ -85,31 +120,13 @@ fn views(problem: &Problem) -> Vec<View> {
             } else {
                 format!("-{}", kind.replace([' ', '.'], "-"))
             };
-            let mut views = Vec::new();
-            if p.m == p.n && p.n == p.k {
-                views.push(View {
-                    parameter: "m = n = k",
-                    unit: "elements",
-                    size: p.m,
-                    fixed: kind.clone(),
-                    suffix: tail.clone(),
-                    models: true,
-                });
-            }
-            let sides = [
-                ("m", "rows of C", p.m, format!("{kind} n{}-k{}", p.n, p.k)),
-                ("n", "columns of C", p.n, format!("{kind} m{}-k{}", p.m, p.k)),
-                ("k", "length of the sums", p.k, format!("{kind} m{}-n{}", p.m, p.n)),
-            ];
-            views.extend(sides.map(|(parameter, unit, size, fixed)| View {
-                parameter,
-                unit,
-                size,
-                fixed,
-                suffix: format!("{tail}-by-{parameter}"),
-                models: false,
-            }));
-            views
+            let fixed = match parameter {
+                "m" => format!("{kind} n{}-k{}", p.n, p.k),
+                "n" => format!("{kind} m{}-k{}", p.m, p.k),
+                "k" => format!("{kind} m{}-n{}", p.m, p.n),
+                _ => return (kind, tail),
+            };
+            (fixed, format!("{tail}-by-{parameter}"))
         }
         Problem::Attention(p) => {
             let mask = if p.causal { "causal" } else { "full" };
@@ -124,48 +141,46 @@ fn views(problem: &Problem) -> Vec<View> {
                 format!("d{}x{}", p.head_dim_qk, p.head_dim_v)
             };
             let tail = if p.causal { "" } else { "-full" };
-            let both = p.seq_q == p.seq_kv;
-            let queries = if both { String::new() } else { format!("-q{}", p.seq_q) };
-            vec![View {
-                parameter: if both { "seq" } else { "seq_kv" },
-                unit: "tokens",
-                size: p.seq_kv,
-                fixed: format!("b{}-{heads}{queries}-{head_dim}-{mask}", p.batch),
-                // A query or a cached key is one token either way; a decode's only mask is none at all.
-                suffix: if p.seq_q == 1 { String::new() } else { tail.to_owned() },
-                models: true,
-            }]
+            let queries =
+                if p.seq_q == p.seq_kv { String::new() } else { format!("-q{}", p.seq_q) };
+            // A query or a cached key is one token either way; a decode's only mask is none at all.
+            let suffix = if p.seq_q == 1 { String::new() } else { tail.to_owned() };
+            (format!("b{}-{heads}{queries}-{head_dim}-{mask}", p.batch), suffix)
         }
-        Problem::Update(p) => vec![View {
-            parameter: "params",
-            unit: "parameters",
-            size: p.params,
-            fixed: String::new(),
-            suffix: String::new(),
-            models: true,
-        }],
-        Problem::Peak(_) => Vec::new(),
+        Problem::Update(_) | Problem::Peak(_) => (String::new(), String::new()),
     }
+}
+
+/// What may become a sweep; most stay too short.
+struct Open<'a> {
+    view: View,
+    /// The problem of its first point.
+    first: Problem,
+    lines: Vec<Line<'a>>,
 }
 
 /// The sweeps of at least [`LEAST_SIZES`] sizes, one a file name: where several would share one, that of the most points.
 pub fn sweeps<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<Sweep<'a>> {
     let mut found: Vec<Sweep> = Vec::new();
+    let mut slugs = HashSet::new();
     for (group, members) in super::group::groups(records) {
-        let mut local: Vec<Sweep> = Vec::new();
-        let mut known: HashMap<(&'static str, String), usize> = HashMap::new();
+        let mut local: Vec<Open> = Vec::new();
+        let mut known: Places = HashMap::default();
         for record in members.into_iter().filter(|r| r.timing().is_some()) {
             for view in views(&record.case.problem) {
                 if view.size > 0 && (view.models || record.model.is_empty()) {
-                    add(&mut local, &mut known, &group, view, record);
+                    add(&mut local, &mut known, view, record);
                 }
             }
         }
         local.retain(|s| s.lines.iter().any(Line::is_sweep));
-        let points = |s: &Sweep| s.lines.iter().map(|line| line.points.len()).sum::<usize>();
+        let points = |s: &Open| s.lines.iter().map(|line| line.points.len()).sum::<usize>();
         local.sort_by_key(|s| std::cmp::Reverse(points(s)));
-        for sweep in local {
-            if found.iter().all(|known| known.slug() != sweep.slug()) {
+        for Open { view, first, lines } in local {
+            let View { parameter, unit, .. } = view;
+            let (fixed, suffix) = words(&first, parameter);
+            let sweep = Sweep { group: group.clone(), parameter, unit, fixed, suffix, lines };
+            if slugs.insert(sweep.slug()) {
                 found.push(sweep);
             }
         }
@@ -173,25 +188,15 @@ pub fn sweeps<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<Sweep<'a
     found
 }
 
+/// Where what has a parameter and the rest of its problem stands among those that are open.
+type Places = HashMap<(&'static str, Problem), usize, RandomState>;
+
 /// Puts a record into the sweep that it fits, or opens one; of two records of one size the faster stays.
 ///
 /// Every product opens up to four, so that `known` has where each stands.
-fn add<'a>(
-    sweeps: &mut Vec<Sweep<'a>>,
-    known: &mut HashMap<(&'static str, String), usize>,
-    group: &Group,
-    view: View,
-    record: &'a Record,
-) {
-    let at = *known.entry((view.parameter, view.fixed.clone())).or_insert_with(|| {
-        sweeps.push(Sweep {
-            group: group.clone(),
-            parameter: view.parameter,
-            unit: view.unit,
-            fixed: view.fixed,
-            suffix: view.suffix,
-            lines: Vec::new(),
-        });
+fn add<'a>(sweeps: &mut Vec<Open<'a>>, known: &mut Places, view: View, record: &'a Record) {
+    let at = *known.entry((view.parameter, view.rest)).or_insert_with(|| {
+        sweeps.push(Open { view, first: record.case.problem, lines: Vec::new() });
         sweeps.len() - 1
     });
     let lines = &mut sweeps[at].lines;

@@ -72,7 +72,7 @@ pub fn timed(case: Case, kernel: &str, provider: &str, secs: f64) -> Record {
             min: at(0.98),
             p95: at(1.05),
             p99: at(1.1),
-            note: String::new(),
+            note: "".into(),
         }),
         check: Some(Check { full: secs < 0.1, deviation: 0.3, tolerance: 1.0 }),
         allocated: Some(case.buffer_bytes()),
@@ -131,7 +131,7 @@ pub fn records() -> Vec<Record> {
                         record.model = format!("{model}:{part}").into();
                         if name == "naive" && (i > 5 || i > 3 && part == "qkv") {
                             let text = format!("would take {i}.5 s, over the budget of 5 s");
-                            record.outcome = Outcome::Refused(text);
+                            record.outcome = Outcome::Refused(text.into());
                         }
                         records.push(record);
                     }

@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn a_wrong_answer_has_a_row_without_a_time() {
         let mut record = synthetic::square(64, "matmul/bad", "own", 1e-3);
-        record.outcome = Outcome::Wrong("entry 3 is NaN".to_owned());
+        record.outcome = Outcome::Wrong("entry 3 is NaN".into());
         let text = terminal(&[record], 100);
         assert!(text.lines().any(|l| l.contains("matmul/bad") && l.ends_with("WRONG")), "{text}");
         assert!(text.contains("1 wrong: entry 3 is NaN"), "{text}");

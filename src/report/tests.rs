@@ -269,7 +269,7 @@ fn a_run_in_which_all_is_refused_reports_the_reasons() {
     let refuse = |i: usize| {
         let case = Case::new(Problem::Matmul(Matmul::new(i, i, i)), Precision::F32);
         let mut record = synthetic::record(case, "matmul/mkl", "mkl");
-        record.outcome = Outcome::Refused("no library | install <mkl>".to_owned());
+        record.outcome = Outcome::Refused("no library | install <mkl>".into());
         record
     };
     let records: Vec<Record> = (1..=3).map(refuse).collect();

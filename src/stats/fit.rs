@@ -1,5 +1,7 @@
 //! Scaling laws: how a time grows with a size.
 
+use std::sync::OnceLock;
+
 use super::student::t_quantile;
 
 /// Exponents that are tried.
@@ -88,7 +90,7 @@ pub fn power_law(points: &[(f64, f64)]) -> Option<PowerLaw> {
         return None;
     }
 
-    let t = t_quantile(0.5 + 0.5 * CONFIDENCE, (points.len() - 3) as f64)?;
+    let t = student(points.len() - 3)?;
     let bound = least * (1.0 + t * t / (points.len() - 3) as f64);
     let inside = |p: f64| cost(p) <= bound;
     // From the ends inwards: the set may have gaps, and the interval bridges them.
@@ -116,6 +118,14 @@ pub fn power_law(points: &[(f64, f64)]) -> Option<PowerLaw> {
     law.max_relative_error =
         points.iter().map(|&(n, t)| (law.predict(n) / t - 1.0).abs()).fold(0.0, f64::max);
     Some(law)
+}
+
+/// The point of Student's t that an interval of [`CONFIDENCE`] takes with `df` degrees of freedom. It is kept where they are few, for it
+/// takes as long to find as a law to fit.
+fn student(df: usize) -> Option<f64> {
+    static KNOWN: [OnceLock<Option<f64>>; 64] = [const { OnceLock::new() }; 64];
+    let find = || t_quantile(0.5 + 0.5 * CONFIDENCE, df as f64);
+    KNOWN.get(df).map_or_else(find, |known| *known.get_or_init(find))
 }
 
 /// The a ≥ 0 and b of least Σ((a + b·x)/t − 1)² over the points (x = nᵖ, t), and that sum. Where the best b is not positive it is 0.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::table::{self, Columns, Place, Sum, Unfit};
 use crate::error::{Error, Result};
-use crate::record::Counter;
+use crate::record::{Counter, Words};
 
 /// The columns of `counters.csv`; `results/README.md` says what they mean.
 pub const COUNTER_COLUMNS: &[&str] = &["record_id", "name", "value"];
@@ -47,11 +47,12 @@ pub(super) fn encode(record_id: u64, counters: &[Counter]) -> Result<Vec<u8>> {
 pub(super) fn read(path: &Path, text: &[u8]) -> Result<(Vec<(Place, Counter)>, Sum)> {
     let mut counters = Vec::new();
     let mut seen = HashSet::new();
+    let mut words = Words::default();
     let sum = table::read(path, text, &COLUMNS, |place, cells| {
         let at = |unfit: Unfit| unfit.at(path, place.line);
         let (record_id, name, value): (u64, String, f64) =
             table::typed(path, place.line, cells, &COLUMNS)?;
-        let name = table::unescape("name", &name).map_err(at)?;
+        let name = words.share(&table::unescape("name", &name).map_err(at)?);
         let counter = Counter { record_id, name, value };
         check(&counter).map_err(at)?;
         if !seen.insert((record_id, counter.name.clone())) {

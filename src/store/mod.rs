@@ -34,6 +34,7 @@ pub use writer::RunWriter;
 
 use crate::error::{Error, Result};
 use crate::record::{Counter, Record, Sample};
+use parquet::Wanted;
 use seal::Seal;
 use table::Sum;
 
@@ -113,7 +114,7 @@ impl Run {
         let mut runs = Vec::new();
         for path in paths {
             match path.is_file() {
-                true => runs.extend(parquet::read(path)?),
+                true => runs.extend(parquet::read(path, Wanted::All)?),
                 false => runs.push(Run::read(path)?),
             }
         }

@@ -9,7 +9,7 @@ use super::row::{COLUMNS, RECORD_COLUMNS, Row};
 use super::rules;
 use super::table::{self, Place, Sum, Unfit};
 use crate::error::{Error, Result};
-use crate::record::Record;
+use crate::record::{Record, Text, Words};
 
 /// The line of a record.
 pub(super) fn encode(record: &Record) -> Result<Vec<u8>> {
@@ -28,9 +28,10 @@ pub(super) fn encode(record: &Record) -> Result<Vec<u8>> {
 pub(super) fn read(path: &Path, text: &[u8]) -> Result<(Vec<Record>, Sum)> {
     let mut records: Vec<Record> = Vec::new();
     let mut ids: HashMap<u64, u64> = HashMap::new();
-    let mut identities: HashMap<(String, String, String), u64> = HashMap::new();
+    let mut identities: HashMap<(String, Text, Text), u64> = HashMap::new();
+    let mut words = Words::default();
     let sum = table::read(path, text, &COLUMNS, |place, cells| {
-        let record = decode(path, place, cells)?;
+        let record = decode(path, place, cells, &mut words)?;
         if let Some(first) = ids.insert(record.record_id, place.line) {
             let reason = format!("{} stands on line {first} already", record.record_id);
             return Err(Unfit::new("record_id", reason).at(path, place.line));
@@ -51,14 +52,14 @@ pub(super) fn read(path: &Path, text: &[u8]) -> Result<(Vec<Record>, Sum)> {
 }
 
 /// What a run holds at most one record of: case, kernel and device.
-pub(super) fn identity(record: &Record) -> (String, String, String) {
-    (record.case.key(), record.kernel.to_string(), record.device.to_string())
+pub(super) fn identity(record: &Record) -> (String, Text, Text) {
+    (record.case.key(), record.kernel.clone(), record.device.clone())
 }
 
-fn decode(path: &Path, place: Place, cells: &StringRecord) -> Result<Record> {
+fn decode(path: &Path, place: Place, cells: &StringRecord, words: &mut Words) -> Result<Record> {
     let at = |unfit: Unfit| unfit.at(path, place.line);
     let row: Row = table::typed(path, place.line, cells, &COLUMNS)?;
-    let record = row.record().map_err(at)?;
+    let record = row.record(words).map_err(at)?;
     rules::check_record(&record).map_err(at)?;
     check_row(row, &record).map_err(at)?;
     Ok(record)

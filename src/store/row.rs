@@ -9,7 +9,7 @@ use crate::ops::{
     Attention, Case, DType, Family, Groups, Matmul, Pass, Precision, Probe, ProbeKind, Problem,
     Rule, Update,
 };
-use crate::record::{Check, Outcome, Record, Timing};
+use crate::record::{Check, Outcome, Record, Text, Timing, Words};
 use crate::units::{ByteRate, Bytes, FlopRate, Nanos};
 
 /// The columns of `records.csv`; `results/README.md` says what they mean. The last three are derived.
@@ -247,8 +247,8 @@ impl Row {
         }
     }
 
-    /// The record of a row; whether it keeps to the rules is for the caller to ask.
-    pub fn record(&self) -> Result<Record, Unfit> {
+    /// The record of a row, with words that are shared; whether it keeps to the rules is for the caller to ask.
+    pub fn record(&self, words: &mut Words) -> Result<Record, Unfit> {
         let precision = Precision {
             inputs: word("dtype_inputs", &self.dtype_inputs)?,
             accumulate: word("dtype_accumulate", &self.dtype_accumulate)?,
@@ -283,22 +283,22 @@ impl Row {
                 tolerance: need("tolerance", self.tolerance)?,
             }),
         };
-        let placement = table::unescape("placement", &self.placement)?;
+        let mut plain = |column, cell| Ok(words.share(&table::unescape(column, cell)?));
         Ok(Record {
             record_id: self.record_id,
             case: Case { pass, ..case },
-            kernel: table::unescape("kernel", &self.kernel)?.into(),
-            provider: table::unescape("provider", &self.provider)?.into(),
-            device: table::unescape("device", &self.device)?.into(),
-            model: table::unescape("model", &self.model)?.into(),
-            placement: Some(placement).filter(|text| !text.is_empty()).map(Into::into),
-            outcome: self.outcome()?,
+            kernel: plain("kernel", &self.kernel)?,
+            provider: plain("provider", &self.provider)?,
+            device: plain("device", &self.device)?,
+            model: plain("model", &self.model)?,
+            placement: Some(plain("placement", &self.placement)?).filter(|text| !text.is_empty()),
+            outcome: self.outcome(plain("detail", &self.detail)?)?,
             check,
             allocated: self.allocated_bytes.map(Bytes),
             peak_resident: self.peak_resident_bytes.map(Bytes),
             peak_flops: self.peak_flop_per_s.map(FlopRate),
             peak_bytes: self.peak_byte_per_s.map(ByteRate),
-            source_hash: table::unescape("source_hash", &self.source_hash)?.into(),
+            source_hash: plain("source_hash", &self.source_hash)?,
         })
     }
 
@@ -338,8 +338,7 @@ impl Row {
         })
     }
 
-    fn outcome(&self) -> Result<Outcome, Unfit> {
-        let detail = table::unescape("detail", &self.detail)?;
+    fn outcome(&self, detail: Text) -> Result<Outcome, Unfit> {
         Ok(match self.status.as_str() {
             "simulated" => Outcome::Simulated,
             "wrong" => Outcome::Wrong(detail),

@@ -11,7 +11,7 @@ use super::seal::{self, Seal};
 use super::{COUNTERS, MACHINE, RECORDS, Run, SAMPLES, SCHEMA_VERSION};
 use super::{counters, folder, read_file, records, row, samples, table};
 use crate::error::{Error, Result};
-use crate::record::{Counter, Record, Sample};
+use crate::record::{Counter, Record, Sample, Text};
 
 /// A file that only grows, and shrinks back to its last good length when a write fails.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ pub struct RunWriter {
     pub(super) folder: PathBuf,
     pub(super) tables: Tables,
     pub(super) ids: HashSet<u64>,
-    pub(super) identities: HashSet<(String, String, String)>,
+    pub(super) identities: HashSet<(String, Text, Text)>,
 }
 
 impl RunWriter {
@@ -190,7 +190,7 @@ impl RunWriter {
 
     /// Whether there is a record of this kernel on this case and device, be it measured or not.
     pub fn has(&self, case_key: &str, kernel: &str, device: &str) -> bool {
-        self.identities.contains(&(case_key.to_owned(), kernel.to_owned(), device.to_owned()))
+        self.identities.contains(&(case_key.to_owned(), kernel.into(), device.into()))
     }
 
     /// Adds a record with all its samples and counters.

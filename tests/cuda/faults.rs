@@ -11,7 +11,7 @@ fn broken(conditions: &str, more: &[&str]) -> String {
     assert_eq!(small.said.code, Some(1), "{}", small.said.errors);
     assert!(small.of("matmul/coalesced").timing().is_some(), "{}", small.said.out);
     match small.of("matmul/tiled").outcome {
-        Outcome::Failed(reason) => reason,
+        Outcome::Failed(reason) => reason.to_string(),
         other => panic!("{other:?}"),
     }
 }

@@ -72,9 +72,9 @@ pub fn write(folder: &Path, machine: &str, count: usize, factor: f64) -> PathBuf
             min: Nanos(median * 0.98),
             p95: Nanos(median * (1.0 + 0.02 * (1 + i % 5) as f64)),
             p99: Nanos(median * 1.2),
-            note: String::new(),
+            note: "".into(),
         });
-        let awkward = "</script><img src=x onerror=alert(1)> \"quoted\" & more".to_owned();
+        let awkward = "</script><img src=x onerror=alert(1)> \"quoted\" & more";
         let record = Record {
             record_id,
             case,
@@ -83,7 +83,7 @@ pub fn write(folder: &Path, machine: &str, count: usize, factor: f64) -> PathBuf
             device: "cpu".into(),
             model: model.into(),
             placement: None,
-            outcome: if failed { Outcome::Failed(awkward) } else { measured },
+            outcome: if failed { Outcome::Failed(awkward.into()) } else { measured },
             check: (!failed).then_some(Check { full: true, deviation: 0.1, tolerance: 1.0 }),
             allocated: Some(Bytes(case.buffer_bytes().0.max(64))),
             peak_resident: None,
@@ -106,12 +106,12 @@ pub fn write(folder: &Path, machine: &str, count: usize, factor: f64) -> PathBuf
             throttle: None,
         };
         let samples: Vec<Sample> = if failed { Vec::new() } else { (0..3).map(sample).collect() };
-        let name = "energy_mj_per_launch".to_owned();
+        let name = "energy_mj_per_launch";
         let value = median * 1e-4 / factor.sqrt();
         let energy = (case.regime == Regime::Sustained && !failed).then_some(value);
         let counters: Vec<Counter> = energy
             .into_iter()
-            .map(|value| Counter { record_id, name: name.clone(), value })
+            .map(|value| Counter { record_id, name: name.into(), value })
             .collect();
         writer.append(&record, &samples, &counters).unwrap();
     }

@@ -33,7 +33,7 @@ fn measured(record_id: u64, case: Case) -> Entry {
         min: Nanos(median * 0.95),
         p95: Nanos(median * 1.1),
         p99: Nanos(median * 1.2),
-        note: String::new(),
+        note: "".into(),
     };
     let record = Record {
         record_id,

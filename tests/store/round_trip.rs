@@ -103,7 +103,7 @@ fn what_a_reader_would_refuse_is_refused_by_the_writer_and_leaves_no_trace() {
         ("kernel", edit(|r| r.kernel = "matmul/".into())),
         ("device", edit(|r| r.device = "".into())),
         ("placement", edit(|r| r.placement = Some("".into()))),
-        ("detail", edit(|r| r.outcome = Outcome::Failed(String::new()))),
+        ("detail", edit(|r| r.outcome = Outcome::Failed("".into()))),
         (
             "deviation",
             edit(|r| r.check = Some(Check { full: true, deviation: f64::NAN, tolerance: 1.0 })),

@@ -123,7 +123,7 @@ fn timing() -> impl Strategy<Value = Timing> {
                 min: Nanos(min),
                 p95: Nanos(p95),
                 p99: Nanos(p99),
-                note,
+                note: note.into(),
             }
         },
     )
@@ -143,9 +143,10 @@ fn outcome_and_check() -> impl Strategy<Value = (Outcome, Option<Check>)> {
             let within = |c: Check| Check { tolerance: c.tolerance + c.deviation, ..c };
             (Outcome::Measured(timing), check.map(within))
         }),
-        (text(1), check(wild)).prop_map(|(why, check)| (Outcome::Wrong(why), check)),
-        text(1).prop_map(|why| (Outcome::Refused(why), None)),
-        (text(1), check(positive().boxed())).prop_map(|(why, check)| (Outcome::Failed(why), check)),
+        (text(1), check(wild)).prop_map(|(why, check)| (Outcome::Wrong(why.into()), check)),
+        text(1).prop_map(|why| (Outcome::Refused(why.into()), None)),
+        (text(1), check(positive().boxed()))
+            .prop_map(|(why, check)| (Outcome::Failed(why.into()), check)),
     ]
 }
 
@@ -212,7 +213,11 @@ pub fn entries(count: impl Into<prop::collection::SizeRange>) -> impl Strategy<V
             last += step;
             record.record_id = last;
             let samples = samples_of(&record, seed);
-            let counter = |(name, value)| Counter { record_id: last, name, value };
+            let counter = |(name, value): (String, f64)| Counter {
+                record_id: last,
+                name: name.into(),
+                value,
+            };
             let counters = counters.into_iter().map(counter).collect();
             entries.push(Entry { record, samples, counters });
         }

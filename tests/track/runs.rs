@@ -61,7 +61,7 @@ pub fn write(folder: &Path, run: &Run) {
             min: at(0.98),
             p95: at(1.1),
             p99: at(1.2),
-            note: String::new(),
+            note: "".into(),
         };
         let record = Record {
             record_id,

@@ -134,7 +134,7 @@ pub fn counters(run: &Run) -> Table {
     for counter in &run.counters {
         if let Some(record) = records.get(&counter.record_id) {
             let (kernel, case) = key(record);
-            table.insert((kernel, case, counter.name.clone()), counter.value);
+            table.insert((kernel, case, counter.name.to_string()), counter.value);
         }
     }
     for record in &run.records {

@@ -1,9 +1,10 @@
 //! Several runs, read and named, for their comparison.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use rayon::prelude::*;
 
 use super::price::assign;
 use super::{Args, facts};
@@ -11,8 +12,12 @@ use crate::cmd::price::Price;
 use crate::cmd::show;
 use crate::report;
 use crate::report::across::{self, Comparison, Kind, Side};
-use crate::store::{Run, parquet};
+use crate::store::Run;
+use crate::store::parquet::{self, Wanted};
 use crate::units::Bytes;
+
+/// The counter that comparisons have a use for.
+const ENERGY: &str = "energy_mj_per_launch";
 
 /// Runs and what is known of each: all of one index are of one run.
 pub(super) struct Loaded {
@@ -27,21 +32,30 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    /// Reads runs, of folders and of Parquet files of many; `base` is one of them, or the first.
-    pub(super) fn read(paths: &[PathBuf], base: Option<&Path>) -> anyhow::Result<Loaded> {
+    /// Reads runs, of folders and of Parquet files of many, with the counters that are wanted; `base` is one of them, or the first.
+    pub(super) fn read(
+        paths: &[PathBuf],
+        base: Option<&Path>,
+        wanted: Wanted,
+    ) -> anyhow::Result<Loaded> {
         let place = |path: &Path| {
             path.canonicalize().with_context(|| format!("failed to read {}", path.display()))
         };
         let places = paths.iter().map(|f| place(f)).collect::<anyhow::Result<Vec<_>>>()?;
         let (mut folders, mut runs): (Vec<PathBuf>, Vec<Run>) = (Vec::new(), Vec::new());
+        let mut known = HashSet::new();
         for (i, (path, place)) in paths.iter().zip(&places).enumerate() {
             if places[..i].contains(place) {
                 bail!("{} is named twice; name each run once", path.display());
             }
             let is_many = place.is_file();
-            for run in if is_many { parquet::read(path)? } else { vec![Run::read(path)?] } {
+            let read = match is_many {
+                true => parquet::read(path, wanted)?,
+                false => vec![folder(path, wanted)?],
+            };
+            for run in read {
                 let folder = if is_many { run.folder.clone() } else { place.clone() };
-                if folders.contains(&folder) {
+                if !known.insert(folder.clone()) {
                     bail!(
                         "{} has a run that is read already: {}",
                         path.display(),
@@ -71,15 +85,22 @@ impl Loaded {
     }
 
     /// A side for each run and device that measured something, and the index of the base's first.
-    pub(super) fn sides(&self, prices: &[Price]) -> anyhow::Result<(Vec<Side<'_>>, usize)> {
+    pub(super) fn sides<'a>(&'a self, prices: &[Price]) -> anyhow::Result<(Vec<Side<'a>>, usize)> {
         let names = names(&self.folders);
         let (mut sides, mut aliases, mut base): (Vec<Side>, Vec<Vec<String>>, _) =
             (Vec::new(), Vec::new(), 0);
-        for (i, run) in self.runs.iter().enumerate() {
+        let of_device = |run: &'a Run, device| {
+            (device, run.records.iter().filter(|r| r.device == device).collect::<Vec<_>>())
+        };
+        let measured = self.runs.par_iter();
+        let measured: Vec<Vec<_>> = measured
+            .map(|run| devices(run).into_iter().map(|device| of_device(run, device)).collect())
+            .collect();
+        for ((i, run), measured) in self.runs.iter().enumerate().zip(measured) {
             if i == self.base {
                 base = sides.len();
             }
-            for device in devices(run) {
+            for (device, records) in measured {
                 let name = match device {
                     "cpu" => names[i].clone(),
                     gpu => format!("{} {gpu}", names[i]),
@@ -93,7 +114,7 @@ impl Loaded {
                 sides.push(Side {
                     name,
                     facts: &self.facts[i],
-                    records: run.records.iter().filter(|r| r.device == device).collect(),
+                    records,
                     energy: energy(run),
                     capacity: capacity(run, device),
                     price: None,
@@ -115,9 +136,17 @@ impl Loaded {
     }
 }
 
+/// Reads the run of a folder, with the counters that are wanted.
+fn folder(path: &Path, wanted: Wanted) -> anyhow::Result<Run> {
+    let mut run = Run::read(path)?;
+    run.counters.retain(|counter| wanted.has(&counter.name));
+    run.counters.shrink_to_fit();
+    Ok(run)
+}
+
 /// Reads several runs, and prints or writes what they come to side by side.
 pub(super) fn compare(args: &Args) -> anyhow::Result<()> {
-    let loaded = Loaded::read(&args.runs, args.base.as_deref())?;
+    let loaded = Loaded::read(&args.runs, args.base.as_deref(), Wanted::Named(&[ENERGY]))?;
     if devices(&loaded.runs[loaded.base]).is_empty() {
         bail!(
             "{} measured nothing to compare with; name another --base",
@@ -164,7 +193,7 @@ fn capacity(run: &Run, device: &str) -> Option<Bytes> {
 
 /// Joules of a launch, by record.
 fn energy(run: &Run) -> HashMap<u64, f64> {
-    let measured = run.counters.iter().filter(|c| c.name == "energy_mj_per_launch");
+    let measured = run.counters.iter().filter(|c| c.name == ENERGY);
     measured.map(|c| (c.record_id, c.value / 1e3)).collect()
 }
 
@@ -194,13 +223,17 @@ fn machine(folder: &Path) -> String {
 /// A name for each run: the machine's, as its folder has it; the whole folder's where that tells two apart, and its path where even
 /// these are alike.
 fn names(folders: &[PathBuf]) -> Vec<String> {
-    let unique = |name: fn(&Path) -> String, of: &Path| {
-        folders.iter().filter(|folder| name(folder) == name(of)).count() == 1
+    let counted = |name: fn(&Path) -> String| {
+        folders.iter().fold(HashMap::new(), |mut counts: HashMap<String, usize>, folder| {
+            *counts.entry(name(folder)).or_default() += 1;
+            counts
+        })
     };
-    let name = |folder: &PathBuf| match folder {
-        one if unique(machine, one) => machine(one),
-        one if unique(whole, one) => whole(one),
-        one => one.display().to_string(),
+    let (machines, wholes) = (counted(machine), counted(whole));
+    let name = |folder: &PathBuf| match (machine(folder), whole(folder)) {
+        (machine, _) if machines[&machine] == 1 => machine,
+        (_, whole) if wholes[&whole] == 1 => whole,
+        _ => folder.display().to_string(),
     };
     folders.iter().map(name).collect()
 }

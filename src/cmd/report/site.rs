@@ -10,12 +10,13 @@ use crate::cmd::show;
 use crate::error::Error;
 use crate::report::across::{self, Comparison};
 use crate::report::site::{self, Entry, Page};
+use crate::store::parquet::Wanted;
 use crate::store::{MACHINE, RUNS, Run};
 
 /// Writes the site of the runs that were named, or of all below results/runs.
 pub(super) fn publish(args: &Args, folder: &Path) -> anyhow::Result<()> {
     let folders = if args.runs.is_empty() { below(Path::new(RUNS))? } else { args.runs.clone() };
-    let loaded = Loaded::read(&folders, args.base.as_deref())?;
+    let loaded = Loaded::read(&folders, args.base.as_deref(), Wanted::All)?;
     let (mut pages, mut entries) = (Vec::new(), Vec::new());
     for ((run, place), facts) in loaded.runs.iter().zip(&loaded.folders).zip(&loaded.facts) {
         let name = place.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -94,7 +94,7 @@ fn throughput_of(all: &Comparison, heading: &str, lines: &[&Line]) -> Option<Cha
 pub fn slug_of(lines: &[&Line]) -> String {
     let record = lines.iter().flat_map(|line| line.best.iter().flatten()).next();
     record.map_or_else(String::new, |record| {
-        let group = Group { threads: 1, device: "cpu".to_owned(), ..Group::of(record) };
+        let group = Group { threads: 1, device: "cpu".into(), ..Group::of(record) };
         group.slug().replacen("-t1", "", 1)
     })
 }

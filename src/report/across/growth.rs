@@ -86,7 +86,7 @@ pub fn growths<'a>(sides: &[Side<'a>]) -> Vec<Growth<'a>> {
     let swept: Vec<_> = sides.par_iter().map(|of| sweeps(of.records.iter().copied())).collect();
     for (side, of) in swept.into_iter().enumerate() {
         for sweep in of {
-            let group = Group { threads: 1, device: "cpu".to_owned(), ..sweep.group.clone() };
+            let group = Group { threads: 1, device: "cpu".into(), ..sweep.group.clone() };
             let heading = group.heading();
             for line in sweep.lines.into_iter().filter(Line::is_sweep) {
                 let same = |g: &Growth| {

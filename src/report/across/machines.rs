@@ -1,5 +1,7 @@
 //! The machines themselves, and what they were measured to reach.
 
+use rayon::prelude::*;
+
 use super::Side;
 use crate::report::tables::{cell, dash, probes, reached, table};
 
@@ -62,7 +64,7 @@ pub fn facts(sides: &[Side]) -> Sheet {
 /// A row a probe; none where nobody probed.
 pub fn peaks(sides: &[Side]) -> Option<Sheet> {
     let found: Vec<Vec<([String; 3], String)>> = sides
-        .iter()
+        .par_iter()
         .map(|side| {
             let named = |(key, record)| Some((key, reached(record)?));
             probes(side.records.iter().copied()).into_iter().filter_map(named).collect()

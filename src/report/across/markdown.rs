@@ -1,5 +1,7 @@
 //! The comparison as Markdown.
 
+use rayon::prelude::*;
+
 use super::growth::{GROWTH, GROWTH_COLUMNS, growth_rows};
 use super::matrix::{Line, MeanRow, by_group, by_model, by_op, median, missing};
 use super::worth::{Worth, worth};
@@ -133,7 +135,7 @@ fn cases(sides: &[Side], base: usize, lines: &[&Line]) -> String {
         }));
         row
     };
-    let rows: Vec<Vec<String>> = lines.iter().map(row).collect();
+    let rows: Vec<Vec<String>> = lines.par_iter().map(row).collect();
     table(&header.iter().map(String::as_str).collect::<Vec<_>>(), &rows)
 }
 
@@ -152,8 +154,9 @@ fn answer(record: &Record) -> String {
 fn not_compared(text: &mut String, sides: &[Side], lines: &[Line]) {
     section(text, "Not compared");
     let mut whole = true;
-    for (i, side) in sides.iter().enumerate() {
-        let lacks = missing(side, i, lines);
+    let all: Vec<_> =
+        sides.par_iter().enumerate().map(|(i, side)| missing(side, i, lines)).collect();
+    for (side, lacks) in sides.iter().zip(all) {
         if lacks.is_empty() {
             continue;
         }

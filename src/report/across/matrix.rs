@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use foldhash::fast::RandomState;
+use rayon::prelude::*;
 
 use super::Side;
 use crate::ops::{Case, Family, Regime};
@@ -86,7 +87,7 @@ pub fn mean<'a>(pairs: impl Iterator<Item = (&'a Record, &'a Record)>) -> Option
 fn of_lines(lines: &[&Line], base: usize) -> Vec<Option<Mean>> {
     let sides = lines.first().map_or(0, |line| line.best.len());
     let pairs = |i: usize| lines.iter().filter_map(move |l| l.best[base].zip(l.best[i]));
-    (0..sides).map(|i| mean(pairs(i))).collect()
+    (0..sides).into_par_iter().map(|i| mean(pairs(i))).collect()
 }
 
 /// Whether there is anything beside the base's own 1.
@@ -99,7 +100,7 @@ pub fn by_group<'l, 'a>(lines: &'l [Line<'a>]) -> Vec<(String, Vec<&'l Line<'a>>
     let mut groups: Vec<(String, Vec<&Line>)> = Vec::new();
     for line in lines {
         let Some(record) = line.best.iter().flatten().next() else { continue };
-        let group = Group { threads: 1, device: "cpu".to_owned(), ..Group::of(record) };
+        let group = Group { threads: 1, device: "cpu".into(), ..Group::of(record) };
         let heading = group.heading();
         match groups.iter_mut().find(|(known, _)| *known == heading) {
             Some((_, members)) => members.push(line),
@@ -167,24 +168,25 @@ pub fn by_kernel(sides: &[Side], base: usize) -> Vec<MeanRow> {
     }
     let means = |((kernel, regime), rows): Rows| {
         let side = |i: usize| mean(rows.iter().filter_map(|row| row[base].zip(row[i])));
-        (under(kernel, regime), (0..sides.len()).map(side).collect::<Vec<_>>())
+        (under(kernel, regime), (0..sides.len()).into_par_iter().map(side).collect::<Vec<_>>())
     };
     kernels.into_iter().map(means).filter(|(_, means)| says(means, base)).collect()
 }
 
 /// The cases that a side lacks, each with the reason.
 pub fn missing(side: &Side, i: usize, lines: &[Line]) -> Vec<(String, String)> {
-    let mut reasons: HashMap<Case, String, RandomState> = HashMap::default();
+    let mut others: HashMap<Case, &Record, RandomState> = HashMap::default();
     for record in side.records.iter().filter(|r| r.timing().is_none()) {
-        reasons.entry(unthreaded(record.case)).or_insert_with(|| {
-            format!("{} {}: {}", record.kernel, record.outcome.status(), record.outcome.detail())
-        });
+        others.entry(unthreaded(record.case)).or_insert(record);
     }
+    let said = |record: &&Record| {
+        format!("{} {}: {}", record.kernel, record.outcome.status(), record.outcome.detail())
+    };
     let lacking = lines.iter().filter(|line| line.best[i].is_none());
     lacking
         .map(|line| {
             let case = unthreaded(line.case);
-            let reason = reasons.get(&case).cloned();
+            let reason = others.get(&case).map(said);
             (case.key(), reason.unwrap_or_else(|| "not in its run".to_owned()))
         })
         .collect()

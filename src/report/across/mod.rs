@@ -19,6 +19,8 @@ mod worth;
 
 use std::collections::HashMap;
 
+use rayon::prelude::*;
+
 use super::layout::shorten;
 use super::palette::Look;
 use crate::record::Record;
@@ -76,8 +78,10 @@ impl<'a> Comparison<'a> {
         base: usize,
         params: &'a dyn Fn(&str) -> Option<f64>,
     ) -> Comparison<'a> {
-        let (lines, by_kernel) = (lines(&sides), by_kernel(&sides, base));
-        let growths = growths(&sides);
+        let (growths, (lines, by_kernel)) = rayon::join(
+            || growths(&sides),
+            || rayon::join(|| lines(&sides), || by_kernel(&sides, base)),
+        );
         let drawn = drawn(&lines, sides.len(), base);
         Comparison { sides, base, params, lines, by_kernel, growths, drawn }
     }
@@ -106,7 +110,7 @@ fn drawn(lines: &[Line], sides: usize, base: usize) -> Vec<Drawn> {
         mean.map_or(0.0, |mean| mean.ratio)
     };
     let mut others: Vec<(usize, f64)> =
-        (0..sides).filter(|i| *i != base).map(|i| (i, speed(i))).collect();
+        (0..sides).into_par_iter().filter(|i| *i != base).map(|i| (i, speed(i))).collect();
     others.sort_by(|a, b| b.1.total_cmp(&a.1));
     let mut chosen: Vec<usize> = others.iter().take(LINES - 1).map(|(i, _)| *i).collect();
     chosen.push(base);

@@ -50,7 +50,7 @@ fn each_side_is_judged_by_its_fastest_kernel_and_thread_count() {
 fn wrong_answers_never_count() {
     let old = [square(64, "matmul/simd", "own", 4e-3)];
     let mut wrong = square(64, "matmul/simd", "own", 1e-9);
-    wrong.outcome = Outcome::Wrong("NaN".to_owned());
+    wrong.outcome = Outcome::Wrong("NaN".into());
     let new = [wrong];
     let sides = [side("old", &old), side("new", &new)];
     let lines = lines(&sides);
@@ -141,7 +141,7 @@ fn facts_in_which_machines_differ_are_marked() {
 fn a_page_holds_every_record_once_and_no_name_can_break_it() {
     let old = [square(64, "matmul/<b>", "own", 4e-3)];
     let mut failed = square(64, "matmul/simd", "own", 1e-9);
-    failed.outcome = Outcome::Failed("</script><script>alert(1)</script>".to_owned());
+    failed.outcome = Outcome::Failed("</script><script>alert(1)</script>".into());
     let new = [failed, square(64, "matmul/<b>", "own", 2e-3)];
     let sides = [side("a\"<i>", &old), side("new", &new)];
     let all = Comparison::new(sides.to_vec(), 0, &params);

@@ -10,9 +10,9 @@ use super::super::row::RECORD_COLUMNS;
 use super::super::rules;
 use super::super::table::Unfit;
 use super::BEFORE;
-use super::cells;
-use super::columns::{Kept, Values};
-use crate::record::{Outcome, Record};
+use super::cells::{self, Cell};
+use super::values::{Kept, Rows};
+use crate::record::{Outcome, Record, Words};
 use crate::units::{ByteRate, Bytes, FlopRate, Nanos};
 
 /// The columns that measuring again would change; all others make the kind of a row, with which of these are empty.
@@ -39,19 +39,48 @@ const MEASURED: [&str; 15] = [
 struct Kind {
     /// Which columns had a value.
     there: u64,
-    /// The values of the columns that are not measured, in their order.
-    fixed: Vec<Kept>,
+    /// The values that are not measured, each with its column.
+    fixed: Vec<(usize, Kept)>,
     record: Record,
     /// The same for all records of one kernel, case and device.
-    identity: u128,
+    identity: [u64; 2],
+    /// The kind of the row behind the last one of this kind.
+    next: usize,
 }
 
+impl Kind {
+    fn is(&self, rows: &Rows, row: usize, there: u64) -> bool {
+        let same = |(column, kept): &(usize, Kept)| rows.columns[*column].is(row, kept);
+        self.there == there && self.fixed.iter().all(same)
+    }
+}
+
+/// No kind.
+const NONE: usize = usize::MAX;
+
 /// The kinds of rows so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Known {
     hash: RandomState,
-    kinds: HashMap<u64, Vec<Kind>, RandomState>,
+    kinds: Vec<Kind>,
+    at: HashMap<u64, Vec<usize>, RandomState>,
+    /// That of the row before. Machines run one plan in one order, so that what came behind it the last time mostly comes again.
+    last: usize,
     columns: Columns,
+    words: Words,
+}
+
+impl Default for Known {
+    fn default() -> Known {
+        Known {
+            hash: RandomState::default(),
+            kinds: Vec::new(),
+            at: HashMap::default(),
+            last: NONE,
+            columns: Columns::default(),
+            words: Words::default(),
+        }
+    }
 }
 
 /// Where columns stand in a row.
@@ -85,52 +114,62 @@ impl Known {
     ///
     /// # Errors
     /// The first rule that it breaks.
-    pub fn record(&mut self, values: &[Values], row: usize) -> Result<(Record, u128), Unfit> {
-        let columns = &self.columns;
-        let there = values.iter().enumerate();
-        let there = there.fold(0, |all, (i, column)| all | u64::from(column.is_there(row)) << i);
+    pub fn record(&mut self, rows: &Rows, row: usize) -> Result<(Record, [u64; 2]), Unfit> {
         // Counters are no part of a record, and differ like what is measured.
-        let there = there & !(1 << (values.len() - 1));
+        let there = rows.there(row) & !(1 << (rows.columns.len() - 1));
+        let expected = self.kinds.get(self.last).map_or(NONE, |last| last.next);
+        let (at, fresh) = match self.kinds.get(expected) {
+            Some(kind) if kind.is(rows, row, there) => (expected, false),
+            _ => self.found(rows, row, there)?,
+        };
+        if let Some(last) = self.kinds.get_mut(self.last) {
+            last.next = at;
+        }
+        self.last = at;
+        let kind = &self.kinds[at];
+        let mut record = kind.record.clone();
+        if !fresh {
+            measured(&mut record, rows, &self.columns.measured, row);
+            rules::check_facts(&record)?;
+        }
+        Ok((record, kind.identity))
+    }
+
+    /// The kind of a row, and whether it is new and the row taken apart for it.
+    fn found(&mut self, rows: &Rows, row: usize, there: u64) -> Result<(usize, bool), Unfit> {
         let mut hash = self.hash.build_hasher();
         there.hash(&mut hash);
-        columns.telling.iter().for_each(|&i| values[i].bytes(row).hash(&mut hash));
-        let hash = hash.finish();
-        let same = |kind: &&Kind| {
-            kind.there == there
-                && columns.fixed.iter().zip(&kind.fixed).all(|(&i, kept)| values[i].is(row, kept))
-        };
-        if let Some(kind) = self.kinds.get(&hash).and_then(|kinds| kinds.iter().find(same)) {
-            let mut record = kind.record.clone();
-            measured(&mut record, values, &columns.measured, row);
-            rules::check_facts(&record)?;
-            return Ok((record, kind.identity));
+        self.columns.telling.iter().for_each(|&i| rows.columns[i].bytes(row).hash(&mut hash));
+        let alike = self.at.entry(hash.finish()).or_default();
+        if let Some(at) = alike.iter().find(|&&at| self.kinds[at].is(rows, row, there)) {
+            return Ok((*at, false));
         }
-        let record = taken_apart(values, row)?;
+        let record = taken_apart(rows, row, &mut self.words)?;
         let identity = hashed(&record);
-        let fixed = columns.fixed.iter().map(|&i| values[i].keep(row)).collect();
-        let kind = Kind { there, fixed, record: record.clone(), identity };
-        self.kinds.entry(hash).or_default().push(kind);
-        Ok((record, identity))
+        let fixed = self.columns.fixed.iter();
+        let fixed = fixed.filter_map(|&i| Some((i, rows.columns[i].keep(row)?))).collect();
+        alike.push(self.kinds.len());
+        self.kinds.push(Kind { there, fixed, record, identity, next: NONE });
+        Ok((self.kinds.len() - 1, true))
     }
 }
 
 /// 128 bits of kernel, case and device, the same wherever they are taken.
-fn hashed(record: &Record) -> u128 {
+fn hashed(record: &Record) -> [u64; 2] {
     let identity = identity(record);
-    let half = |salt: u64| {
+    [0u64, 1].map(|salt| {
         let mut hasher = DefaultHasher::new();
         (salt, &identity).hash(&mut hasher);
-        u128::from(hasher.finish())
-    };
-    half(0) << 64 | half(1)
+        hasher.finish()
+    })
 }
 
 /// Puts what was measured in a row into a record of its kind, which has all that the row has.
-fn measured(record: &mut Record, values: &[Values], at: &[usize; MEASURED.len()], row: usize) {
+fn measured(record: &mut Record, rows: &Rows, at: &[usize; MEASURED.len()], row: usize) {
     let [id, processes, samples, median, low, high, min, p95, p99, rest @ ..] = *at;
     let [allocated, resident, deviation, tolerance, peak_flops, peak_bytes] = rest;
-    let count = |column: usize| values[column].count(row);
-    let number = |column: usize| values[column].number(row);
+    let count = |column: usize| rows.columns[column].count(row);
+    let number = |column: usize| rows.columns[column].number(row);
     record.record_id = count(id).unwrap_or(record.record_id);
     if let Outcome::Measured(timing) = &mut record.outcome {
         let whole = |column, or| count(column).map_or(or, |count| count as usize);
@@ -159,11 +198,11 @@ fn measured(record: &mut Record, values: &[Values], at: &[usize; MEASURED.len()]
 }
 
 /// The record of a row of a kind that is new.
-fn taken_apart(values: &[Values], row: usize) -> Result<Record, Unfit> {
-    let own = &values[BEFORE.len()..values.len() - 1];
-    let cells = own.iter().map(|column| column.cell(row)).collect();
+fn taken_apart(rows: &Rows, row: usize, words: &mut Words) -> Result<Record, Unfit> {
+    let own = &rows.columns[BEFORE.len()..rows.columns.len() - 1];
+    let cells = own.iter().map(|column| column.cell(row)).collect::<Result<Vec<Cell>, Unfit>>()?;
     let row = cells::row(cells)?;
-    let record = row.record()?;
+    let record = row.record(words)?;
     rules::check_record(&record)?;
     records::check_row(row, &record)?;
     Ok(record)

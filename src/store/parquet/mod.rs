@@ -5,10 +5,13 @@
 
 mod cells;
 mod columns;
+mod counters;
 mod known;
+mod values;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
+use std::ops::Range;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,8 +34,10 @@ use super::table::{Sum, Unfit};
 use super::{Run, SCHEMA_VERSION, records};
 use crate::error::{Error, Result};
 use crate::record::{Counter, Record};
-use columns::{Column, Values};
+use columns::Column;
+use counters::Names;
 use known::Known;
+use values::Rows;
 
 /// Rows of a row group: few enough to be held, and enough to be scanned fast.
 const GROUP: usize = 50_000;
@@ -47,6 +52,25 @@ const COUNTERS: &str = "counters";
 /// Keys of the file's metadata.
 const VERSION_KEY: &str = "scalemark.schema_version";
 const RUNS_KEY: &str = "scalemark.runs";
+
+/// Which counters are read: most of a large file is counters, and a comparison of many runs has a use for few.
+#[derive(Debug, Clone, Copy)]
+pub enum Wanted<'a> {
+    /// Every one.
+    All,
+    /// Those of these names. The others are held to the same rules, and not kept.
+    Named(&'a [&'a str]),
+}
+
+impl Wanted<'_> {
+    /// Whether those of a name are.
+    pub fn has(self, name: &str) -> bool {
+        match self {
+            Wanted::All => true,
+            Wanted::Named(names) => names.contains(&name),
+        }
+    }
+}
 
 /// What the metadata says of a run.
 #[derive(Debug, Serialize, Deserialize)]
@@ -127,7 +151,9 @@ fn name(run: &Run) -> String {
 fn by_record(counters: &[Counter]) -> HashMap<u64, Map<String, Value>> {
     let mut by: HashMap<u64, Map<String, Value>> = HashMap::new();
     for counter in counters {
-        by.entry(counter.record_id).or_default().insert(counter.name.clone(), counter.value.into());
+        by.entry(counter.record_id)
+            .or_default()
+            .insert(counter.name.to_string(), counter.value.into());
     }
     by
 }
@@ -144,19 +170,20 @@ fn add(
     columns.iter_mut().zip(cells).for_each(|(column, cell)| column.push(cell));
 }
 
-/// Reads every run of a file that [`write()`] made; their folders are their names, and they have no samples.
+/// Reads every run of a file that [`write()`] made, with the counters that are wanted; their folders are their names, and they have no
+/// samples.
 ///
 /// # Errors
 /// [`Error::Format`] for a file that is none of ours or damaged, for a newer schema version, and for a row that `records.csv` could not
 /// hold: it names the row, from 1, and its column.
-pub fn read(path: &Path) -> Result<Vec<Run>> {
+pub fn read(path: &Path, wanted: Wanted) -> Result<Vec<Run>> {
     // Where a file contradicts itself, the library may panic.
-    catch_unwind(|| checked(path)).unwrap_or_else(|_| {
+    catch_unwind(|| checked(path, wanted)).unwrap_or_else(|_| {
         Err(Error::format(path, None, "damaged, for it contradicts itself; export it again"))
     })
 }
 
-fn checked(path: &Path) -> Result<Vec<Run>> {
+fn checked(path: &Path, wanted: Wanted) -> Result<Vec<Run>> {
     let file = File::open(path).map_err(Error::io("read", path))?;
     let length = file.metadata().map_err(Error::io("read", path))?.len();
     let fail = failed("read", path);
@@ -174,35 +201,69 @@ fn checked(path: &Path) -> Result<Vec<Run>> {
     let mut runs = told(path, &reader)?;
     let places: HashMap<Vec<u8>, usize> =
         runs.iter().enumerate().map(|(i, run)| (name(run).into_bytes(), i)).collect();
-    let mut seen: Vec<Seen> = runs.iter().map(|_| Seen::default()).collect();
-    let source = Source { path, metadata: reader.metadata(), places, known: Mutex::default() };
-    // As many groups at a time as there are cores: each is held once more until it is with its run.
-    let groups: Vec<usize> = (0..reader.num_row_groups()).collect();
-    for some in groups.chunks(rayon::current_num_threads()) {
-        let read: Vec<Result<Vec<Found>>> =
-            some.par_iter().map(|&group| source.group(group)).collect();
-        for found in read {
-            for Found { line, place, record, identity, counters } in found? {
-                let at = |unfit: Unfit| unfit.at(path, line);
-                seen[place].check(record.record_id, identity).map_err(at)?;
-                runs[place].counters.extend(counters);
-                runs[place].records.push(record);
-            }
-        }
+    let learnt = Mutex::default();
+    let source = Source { path, metadata: reader.metadata(), places, wanted, learnt };
+    let groups: Vec<Result<Vec<(usize, Part)>>> =
+        (0..reader.num_row_groups()).into_par_iter().map(|group| source.group(group)).collect();
+    let mut whole: Vec<Part> = runs.iter().map(|_| Part::default()).collect();
+    for parts in groups {
+        parts?.into_iter().for_each(|(place, part)| whole[place].append(part));
     }
+    let twice = whole.par_iter().filter_map(Part::twice).min_by_key(|(line, _)| *line);
+    if let Some((line, unfit)) = twice {
+        return Err(unfit.at(path, line));
+    }
+    runs.par_iter_mut().zip(whole).for_each(|(run, part)| {
+        (run.records, run.counters) = (part.records, part.counters);
+        run.records.shrink_to_fit();
+        run.counters.shrink_to_fit();
+    });
     Ok(runs)
 }
 
-/// A record, and where it is from.
-struct Found {
+/// What some rows have of a run, in their order.
+#[derive(Default)]
+struct Part {
+    records: Vec<Record>,
+    /// Of each record.
+    marks: Vec<Mark>,
+    counters: Vec<Counter>,
+}
+
+/// Where a record stands, and what it is of.
+struct Mark {
     /// The row, from 1.
     line: u64,
-    /// The index of its run.
-    place: usize,
-    record: Record,
     /// The same for all records of one kernel, case and device.
-    identity: u128,
-    counters: Vec<Counter>,
+    identity: [u64; 2],
+}
+
+impl Part {
+    fn append(&mut self, mut later: Part) {
+        if self.records.is_empty() {
+            *self = later;
+            return;
+        }
+        self.records.append(&mut later.records);
+        self.marks.append(&mut later.marks);
+        self.counters.append(&mut later.counters);
+    }
+
+    /// The first row that has what a row of the same run has already.
+    fn twice(&self) -> Option<(u64, Unfit)> {
+        let mut ids: HashSet<u64, RandomState> = HashSet::default();
+        let mut identities: HashSet<[u64; 2], RandomState> = HashSet::default();
+        self.records.iter().zip(&self.marks).find_map(|(record, mark)| {
+            let id = record.record_id;
+            if !ids.insert(id) {
+                let reason = format!("{id} stands in its run twice");
+                return Some((mark.line, Unfit::new("record_id", reason)));
+            }
+            let reason = "its kernel has a record on this case and device already, in the same run";
+            let known = !identities.insert(mark.identity);
+            known.then(|| (mark.line, Unfit::new("case_key", reason)))
+        })
+    }
 }
 
 /// What reading a group of rows needs.
@@ -210,24 +271,37 @@ struct Source<'a> {
     path: &'a Path,
     metadata: &'a ParquetMetaData,
     places: HashMap<Vec<u8>, usize>,
-    /// What groups before have learnt, for whoever reads the next.
-    known: Mutex<Vec<Known>>,
+    wanted: Wanted<'a>,
+    /// What groups before have left, for whoever reads the next.
+    learnt: Mutex<Vec<Learnt>>,
+}
+
+/// What reading rows leaves for the next ones.
+struct Learnt {
+    rows: Rows,
+    known: Known,
+    names: Names,
 }
 
 impl Source<'_> {
-    /// The records of a group of rows.
-    fn group(&self, group: usize) -> Result<Vec<Found>> {
-        let mut known = self.learnt().pop().unwrap_or_default();
-        let found = self.rows(group, &mut known);
-        self.learnt().push(known);
+    /// What a group of rows has of each run.
+    fn group(&self, group: usize) -> Result<Vec<(usize, Part)>> {
+        let free = self.learnt().pop();
+        let mut learnt = free.unwrap_or_else(|| Learnt {
+            rows: Rows::new(),
+            known: Known::default(),
+            names: Names::default(),
+        });
+        let found = self.parts(group, &mut learnt);
+        self.learnt().push(learnt);
         found
     }
 
-    fn learnt(&self) -> MutexGuard<'_, Vec<Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn learnt(&self) -> MutexGuard<'_, Vec<Learnt>> {
+        self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn rows(&self, group: usize, known: &mut Known) -> Result<Vec<Found>> {
+    fn parts(&self, group: usize, learnt: &mut Learnt) -> Result<Vec<(usize, Part)>> {
         let fail = failed("read", self.path);
         // A file of its own, for two that read one would move each other's place in it.
         let file = File::open(self.path).map_err(Error::io("read", self.path))?;
@@ -241,39 +315,38 @@ impl Source<'_> {
         );
         let reader = reader.map_err(&fail)?;
         let mut left = reader.metadata().num_rows() as usize;
-        let mut columns = names()
-            .enumerate()
-            .map(|(i, name)| Ok((name, reader.get_column_reader(i)?)))
-            .collect::<::parquet::errors::Result<Vec<_>>>()
-            .map_err(&fail)?;
-        let mut found = Vec::new();
+        let columns = 0..names().count();
+        let columns = columns.map(|i| reader.get_column_reader(i));
+        let mut columns = columns.collect::<::parquet::errors::Result<Vec<_>>>().map_err(&fail)?;
+        let mut parts: Vec<(usize, Part)> = Vec::new();
+        let mut at: HashMap<usize, usize, RandomState> = HashMap::default();
         while left > 0 {
-            let rows = left.min(CHUNK);
-            let values = columns.iter_mut().map(|(name, from)| match UNREAD.contains(name) {
-                true => Ok(Values::absent(name, rows)),
-                false => Values::read(name, from, rows),
-            });
-            let values: Vec<Values> =
-                values.collect::<::parquet::errors::Result<_>>().map_err(&fail)?;
-            for row in 0..rows {
-                found.push(self.found(&values, row, known, line)?);
-                line += 1;
+            let count = left.min(CHUNK);
+            learnt.rows.read(&mut columns, count).map_err(&fail)?;
+            let mut next = 0;
+            while next < count {
+                let rows = learnt.rows.stretch(next);
+                let place = self.place(&learnt.rows, next).map_err(|e| e.at(self.path, line))?;
+                let at = *at.entry(place).or_insert_with(|| {
+                    parts.push((place, Part::default()));
+                    parts.len() - 1
+                });
+                next = rows.end;
+                let added = learnt.add(rows, &mut line, self.wanted, &mut parts[at].1);
+                added.map_err(|unfit| unfit.at(self.path, line))?;
             }
-            left -= rows;
+            left -= count;
         }
-        Ok(found)
+        Ok(parts)
     }
 
-    fn found(&self, values: &[Values], row: usize, known: &mut Known, line: u64) -> Result<Found> {
-        let at = |unfit: Unfit| unfit.at(self.path, line);
-        let place = self.places.get(values[0].bytes(row)).copied();
-        let place = place.ok_or_else(|| {
-            let name = values[0].text(row);
-            at(Unfit::new("run", format!("`{name}` is not among the runs of the metadata")))
-        })?;
-        let (record, identity) = known.record(values, row).map_err(at)?;
-        let counters = counters_of(&record, values[values.len() - 1].text(row)).map_err(at)?;
-        Ok(Found { line, place, record, identity, counters })
+    /// The index of a row's run.
+    fn place(&self, rows: &Rows, row: usize) -> Result<usize, Unfit> {
+        let name = rows.columns[0].bytes(row);
+        self.places.get(name).copied().ok_or_else(|| {
+            let name = String::from_utf8_lossy(name);
+            Unfit::new("run", format!("`{name}` is not among the runs of the metadata"))
+        })
     }
 }
 
@@ -320,34 +393,24 @@ fn told(path: &Path, reader: &SerializedFileReader<File>) -> Result<Vec<Run>> {
     Ok(told.into_iter().map(run).collect())
 }
 
-fn counters_of(record: &Record, text: &str) -> Result<Vec<Counter>, Unfit> {
-    if text.is_empty() {
-        return Ok(Vec::new());
-    }
-    let all: Map<String, Value> = serde_json::from_str(text)
-        .map_err(|error| Unfit::new(COUNTERS, format!("no object of numbers: {error}")))?;
-    let one = |(name, value): (String, Value)| match value.as_f64() {
-        Some(value) => Ok(Counter { record_id: record.record_id, name, value }),
-        None => Err(Unfit::new(COUNTERS, format!("`{name}` is no number"))),
-    };
-    all.into_iter().map(one).collect()
-}
-
-/// What a run has had so far, for it has nothing twice.
-#[derive(Debug, Default)]
-struct Seen {
-    ids: HashSet<u64, RandomState>,
-    identities: HashSet<u128, RandomState>,
-}
-
-impl Seen {
-    fn check(&mut self, id: u64, identity: u128) -> Result<(), Unfit> {
-        if !self.ids.insert(id) {
-            return Err(Unfit::new("record_id", format!("{id} stands in its run twice")));
-        }
-        if !self.identities.insert(identity) {
-            let reason = "its kernel has a record on this case and device already, in the same run";
-            return Err(Unfit::new("case_key", reason));
+impl Learnt {
+    /// Adds some rows of one run to its part; `line` is the first one's, and is left behind the last or at the one that does not fit.
+    fn add(
+        &mut self,
+        rows: Range<usize>,
+        line: &mut u64,
+        wanted: Wanted,
+        part: &mut Part,
+    ) -> Result<(), Unfit> {
+        part.records.reserve(rows.len());
+        part.marks.reserve(rows.len());
+        for row in rows {
+            let (record, identity) = self.known.record(&self.rows, row)?;
+            let text = self.rows.columns[self.rows.columns.len() - 1].bytes(row);
+            self.names.read(text, (*line, record.record_id), wanted, &mut part.counters)?;
+            part.records.push(record);
+            part.marks.push(Mark { line: *line, identity });
+            *line += 1;
         }
         Ok(())
     }

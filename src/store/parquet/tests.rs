@@ -38,7 +38,7 @@ fn runs_read_back_as_they_were_written() {
     let written = runs();
     let count = written.iter().map(|run| run.records.len()).sum::<usize>();
     assert_eq!(write(&path, &written).unwrap(), count);
-    let read = read(&path).unwrap();
+    let read = read(&path, Wanted::All).unwrap();
     assert_eq!(read.len(), 2);
     for (read, written) in read.iter().zip(&written) {
         assert_eq!(read.folder, PathBuf::from(name(written)));
@@ -75,16 +75,112 @@ fn rows_that_differ_in_what_was_measured_alone_are_told_apart_and_held_to_the_sa
     };
     let written: Vec<Run> = (0..copies).map(slower).collect();
     write(&path, &written).unwrap();
-    let read = read(&path).unwrap();
+    let read = read(&path, Wanted::All).unwrap();
     assert_eq!(read.len(), copies);
     for (read, written) in read.iter().zip(&written) {
         assert_eq!(shown(&read.records), shown(&written.records));
     }
     // A time that is none in a row of a kind that is known.
     let mut known = Known::default();
-    let column = |name: &'static str| Values::absent(name, 1);
-    let nothing: Vec<Values> = names().map(column).collect();
-    assert_eq!(known.record(&nothing, 0).unwrap_err().column, "record_id");
+    assert_eq!(known.record(&Rows::empty(1), 0).unwrap_err().column, "record_id");
+}
+
+/// The file of these runs with its rows in another order, a few in each row group: by turns a row of each run.
+fn by_turns(path: &Path, runs: &[Run]) {
+    write(path, runs).unwrap();
+    let told = SerializedFileReader::new(File::open(path).unwrap()).unwrap();
+    let told = told.metadata().file_metadata().key_value_metadata().cloned();
+    let schema = parse_message_type(&columns::schema()).unwrap();
+    let properties = WriterProperties::builder().set_key_value_metadata(told).build();
+    let file = File::create(path).unwrap();
+    let mut writer =
+        SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties)).unwrap();
+    let mut columns: Vec<Column> = names().map(Column::new).collect();
+    let longest = runs.iter().map(|run| run.records.len()).max().unwrap();
+    for i in 0..longest {
+        for run in runs.iter().filter(|run| i < run.records.len()) {
+            let record = &run.records[i];
+            let counters = by_record(&run.counters).remove(&record.record_id);
+            add(&mut columns, [&name(run), ""], record, counters);
+        }
+        if i % 3 == 2 || i == longest - 1 {
+            columns::flush(&mut writer, &mut columns).unwrap();
+        }
+    }
+    writer.close().unwrap();
+}
+
+#[test]
+fn rows_in_any_order_and_any_groups_come_back_with_their_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (plain, mixed) = (folder.path().join("plain"), folder.path().join("mixed"));
+    let written: Vec<Run> = ["a", "b", "c"]
+        .iter()
+        .zip(runs().into_iter().chain(runs()))
+        .map(|(name, run)| Run { folder: PathBuf::from(name), ..run })
+        .collect();
+    write(&plain, &written).unwrap();
+    by_turns(&mixed, &written);
+    let (plain, mixed) = (read(&plain, Wanted::All).unwrap(), read(&mixed, Wanted::All).unwrap());
+    assert_eq!(mixed.len(), 3);
+    for (mixed, plain) in mixed.iter().zip(&plain) {
+        assert!(!mixed.records.is_empty());
+        assert_eq!(shown(&mixed.records), shown(&plain.records));
+        assert_eq!(mixed.counters, plain.counters);
+        assert_eq!((&mixed.folder, &mixed.machine), (&plain.folder, &plain.machine));
+    }
+}
+
+#[test]
+fn what_a_run_has_twice_is_refused_with_its_row_however_far_apart_it_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("twice.parquet");
+    let refused = |change: fn(&mut Record, &Record)| {
+        let mut both = runs();
+        let records = &mut both[0].records;
+        let first = records[0].clone();
+        let last = records.len() - 1;
+        change(&mut records[last], &first);
+        by_turns(&path, &both);
+        read(&path, Wanted::All).unwrap_err().to_string()
+    };
+    let rows = runs().iter().map(|run| run.records.len()).sum::<usize>();
+    let number = refused(|last, first| last.record_id = first.record_id);
+    assert!(number.contains(&format!(":{rows}: record_id: 1 stands")), "{number}");
+    let identity =
+        refused(|last, first| *last = Record { record_id: last.record_id, ..first.clone() });
+    assert!(identity.contains(&format!(":{rows}: case_key: its kernel")), "{identity}");
+}
+
+#[test]
+fn counters_that_nobody_wants_are_held_to_the_rules_and_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("counters.parquet");
+    let written = runs();
+    write(&path, &written).unwrap();
+    let name = written[1].counters[0].name.to_string();
+    let wanted = read(&path, Wanted::Named(&[&name])).unwrap();
+    let held = written[1].counters.iter().filter(|c| c.name == name).count();
+    assert!(held < written[1].counters.len());
+    assert_eq!(wanted[1].counters.len(), held);
+    assert!(wanted[1].counters.iter().all(|counter| counter.name == name));
+    assert_eq!(shown(&wanted[1].records), shown(&written[1].records));
+
+    let mut names = Names::default();
+    let mut found = Vec::new();
+    let nobody = Wanted::Named(&["x"]);
+    for (line, text) in
+        [r#"{"a":1,"a":2}"#, r#"{"a":"1"}"#, r#"{"a":null}"#, "[1]", r#"{"":1}"#, "{"]
+            .iter()
+            .enumerate()
+    {
+        let line = line as u64 + 1;
+        let refused = names.read(text.as_bytes(), (line, 7), nobody, &mut found).unwrap_err();
+        assert_eq!(refused.column, COUNTERS, "{text}");
+    }
+    names.read(br#"{"a":1,"x":2.5}"#, (9, 7), nobody, &mut found).unwrap();
+    names.read(b"", (10, 8), nobody, &mut found).unwrap();
+    assert_eq!(found, [Counter { record_id: 7, name: "x".into(), value: 2.5 }]);
 }
 
 #[test]
@@ -96,12 +192,12 @@ fn no_runs_are_a_file_too_and_two_of_one_name_are_refused() {
     let permissions = |path: &Path| std::fs::metadata(path).unwrap().permissions();
     assert_eq!(permissions(&path), permissions(&folder.path().join("plain")));
     std::fs::remove_file(folder.path().join("plain")).unwrap();
-    assert!(read(&path).unwrap().is_empty());
+    assert!(read(&path, Wanted::All).unwrap().is_empty());
     let mut both = runs();
     both[1].folder = both[0].folder.clone();
     let refused = write(&path, &both).unwrap_err().to_string();
     assert!(refused.contains("two runs are called a"), "{refused}");
-    assert!(read(&path).unwrap().is_empty(), "what was there is still there");
+    assert!(read(&path, Wanted::All).unwrap().is_empty(), "what was there is still there");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
 }
 
@@ -110,13 +206,13 @@ fn a_file_that_is_none_of_ours_or_damaged_is_one_clear_error_and_no_panic() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("all.parquet");
     std::fs::write(&path, "record_id,case_key\n").unwrap();
-    let refused = read(&path).unwrap_err().to_string();
+    let refused = read(&path, Wanted::All).unwrap_err().to_string();
     assert!(refused.contains("failed to read it as Parquet"), "{refused}");
     write(&path, &runs()).unwrap();
     let whole = std::fs::read(&path).unwrap();
     for cut in [0, 4, whole.len() / 2, whole.len() - 1] {
         std::fs::write(&path, &whole[..cut]).unwrap();
-        assert!(read(&path).is_err(), "{cut}");
+        assert!(read(&path, Wanted::All).is_err(), "{cut}");
     }
     let mut random = crate::stats::random::Random::new(1);
     for _ in 0..200 {
@@ -125,7 +221,7 @@ fn a_file_that_is_none_of_ours_or_damaged_is_one_clear_error_and_no_panic() {
         damaged[at] ^= 1 << random.below(8);
         std::fs::write(&path, &damaged).unwrap();
         // Whatever it says of it, it says it: most bits are caught by the rules, some change a number.
-        let _ = read(&path);
+        let _ = read(&path, Wanted::All);
     }
 }
 
