@@ -10,6 +10,7 @@ use ptxsim::conformance::Map;
 
 use super::attributes::Attributes;
 use super::blas::Blas;
+use super::cupti::Profiler;
 use super::nvml::Monitor;
 use crate::error::Result;
 use crate::units::Bytes;
@@ -162,4 +163,10 @@ pub trait Context: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`crate::Error::Refused`] with a hint where the library is missing.
     fn blas(&self) -> Result<Box<dyn Blas + '_>>;
+
+    /// Who tells what this GPU did and counted.
+    ///
+    /// # Errors
+    /// [`crate::Error::Refused`] with a hint where the library is missing.
+    fn profiler(&self) -> Result<Box<dyn Profiler + '_>>;
 }

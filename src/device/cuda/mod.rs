@@ -6,6 +6,7 @@
 
 pub mod attributes;
 pub mod blas;
+pub mod cupti;
 pub mod device;
 pub mod driver;
 pub mod fake;

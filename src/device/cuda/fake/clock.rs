@@ -17,8 +17,10 @@ pub const CALL_NS: f64 = 3_000.0;
 pub const EMPTY_NS: f64 = 2_000.0;
 /// The same in a graph.
 pub const EMPTY_IN_GRAPH_NS: f64 = 1_200.0;
+/// What of either lies before the kernel begins.
+pub const GAP_NS: f64 = 800.0;
 /// Bytes that memory gives a nanosecond: nine tenths of what its clock promises.
-const BYTES_PER_NS: f64 = 17.5;
+pub const BYTES_PER_NS: f64 = 17.5;
 /// Warp instructions that all multiprocessors issue a clock.
 const ISSUED: f64 = 4.0 * MULTIPROCESSORS as f64;
 /// Operations that all tensor cores do a clock.
@@ -50,9 +52,22 @@ impl Default for Telemetry {
 
 /// Nanoseconds of a kernel that executed this, at full clock, without what every launch takes.
 pub fn kernel_ns(counters: &ptxsim::Counters) -> f64 {
-    let per_ns = f64::from(KHZ) / 1e6;
-    let issue = counters.get("warp_instructions") as f64 / ISSUED / per_ns;
-    let tensor = counters.get("tensor_flops") as f64 / TENSOR / per_ns;
+    let memory = moved(counters) as f64 / BYTES_PER_NS;
+    issue_ns(counters).max(tensor_ns(counters)).max(memory)
+}
+
+/// Nanoseconds that the multiprocessors take to issue this.
+pub fn issue_ns(counters: &ptxsim::Counters) -> f64 {
+    counters.get("warp_instructions") as f64 / ISSUED / (f64::from(KHZ) / 1e6)
+}
+
+/// Nanoseconds that the tensor cores take to do this.
+pub fn tensor_ns(counters: &ptxsim::Counters) -> f64 {
+    counters.get("tensor_flops") as f64 / TENSOR / (f64::from(KHZ) / 1e6)
+}
+
+/// Bytes that go between the multiprocessors and memory.
+pub fn moved(counters: &ptxsim::Counters) -> u64 {
     let sectors = counters.get("global_load_sectors")
         + counters.get("global_store_sectors")
         + counters.get("cp_async_sectors");
@@ -60,8 +75,7 @@ pub fn kernel_ns(counters: &ptxsim::Counters) -> f64 {
         + counters.get("tma_store_bytes")
         + counters.get("bulk_load_bytes")
         + counters.get("bulk_store_bytes");
-    let memory = (32 * sectors + copied) as f64 / BYTES_PER_NS;
-    issue.max(tensor).max(memory)
+    32 * sectors + copied
 }
 
 /// Nanoseconds of a product by a library, that reaches this share of what the pipes of its format give.

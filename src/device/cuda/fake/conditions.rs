@@ -25,6 +25,10 @@ pub struct Conditions {
     pub nvml: bool,
     /// Whether cuBLASLt is there.
     pub cublaslt: bool,
+    /// Whether CUPTI is there.
+    pub cupti: bool,
+    /// Whether it may count.
+    pub counters: bool,
     /// Whether anybody counts energy.
     pub energy: bool,
     /// Entries that access memory which is not theirs, each from its so manieth launch on.
@@ -61,6 +65,8 @@ impl Default for Conditions {
             held: Bytes(0),
             nvml: true,
             cublaslt: true,
+            cupti: true,
+            counters: true,
             energy: true,
             illegal: HashMap::new(),
             hang: HashMap::new(),
@@ -71,8 +77,8 @@ impl Default for Conditions {
     }
 }
 
-const KNOWN: &str = "no-driver, driver=11.4, gpus=2, mig, memory=64MiB, held=1GiB, no-nvml, no-energy, no-cublaslt, \
-                     illegal=ENTRY, hang=ENTRY@3, oom=5, throttle=power@3, skew=cold, skew=spin, skew=copy";
+const KNOWN: &str = "no-driver, driver=11.4, gpus=2, mig, memory=64MiB, held=1GiB, no-nvml, no-energy, no-cublaslt, no-cupti, \
+                     no-counters,                      illegal=ENTRY, hang=ENTRY@3, oom=5, throttle=power@3, skew=cold, skew=spin, skew=copy";
 
 impl Conditions {
     /// Those of the environment.
@@ -110,6 +116,8 @@ impl Conditions {
             ("no-nvml", "") => self.nvml = false,
             ("no-energy", "") => self.energy = false,
             ("no-cublaslt", "") => self.cublaslt = false,
+            ("no-cupti", "") => self.cupti = false,
+            ("no-counters", "") => self.counters = false,
             ("driver", value) => {
                 let (major, minor) = value.split_once('.')?;
                 self.version =

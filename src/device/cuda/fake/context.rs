@@ -9,9 +9,11 @@ use ptxsim::{Module, Pointer};
 use super::blas::FakeBlas;
 use super::clock::{CALL_NS, Telemetry};
 use super::conditions::Conditions;
+use super::profiler::FakeProfiler;
 use super::stream::{Call, Stream, Word, Work};
 use crate::device::cuda::attributes::Attributes;
 use crate::device::cuda::blas::{Blas, Gemm};
+use crate::device::cuda::cupti::Profiler;
 use crate::device::cuda::driver::{Address, Context, Handle, Image, Mapped, Room, Shape};
 use crate::error::{Error, Result};
 use crate::units::Bytes;
@@ -282,5 +284,9 @@ impl Context for FakeContext {
 
     fn blas(&self) -> Result<Box<dyn Blas + '_>> {
         Ok(Box::new(FakeBlas::new(self)?))
+    }
+
+    fn profiler(&self) -> Result<Box<dyn Profiler + '_>> {
+        Ok(Box::new(FakeProfiler::new(self)?))
     }
 }

@@ -8,6 +8,7 @@ mod blas;
 mod clock;
 mod conditions;
 mod context;
+mod profiler;
 mod stream;
 
 use std::sync::{Arc, Mutex};

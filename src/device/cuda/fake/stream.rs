@@ -4,11 +4,12 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ptxsim::{Argument, Checks, Kind, Launch, Memory, Module, Options, Pointer};
+use ptxsim::{Argument, Checks, Counters, Kind, Launch, Memory, Module, Options, Pointer};
 
 use super::blas::{self, Multiplication};
 use super::clock::{self, Telemetry};
 use super::conditions::{Conditions, Skew};
+use super::profiler::{Ran, Recorder};
 use crate::device::cuda::blas::Gemm;
 use crate::device::cuda::driver::{Address, Shape};
 use crate::device::cuda::probes::{BLOCK, CLOCK, EMPTY, SPIN};
@@ -57,15 +58,18 @@ type CallKey = (usize, String, Shape, Vec<Vec<u8>>);
 pub struct Stream {
     pub conditions: Conditions,
     pub memory: Memory,
-    pub queue: VecDeque<(f64, Work)>,
+    /// When it was enqueued, by which call, and what.
+    pub queue: VecDeque<(f64, u32, Work)>,
     pub events: HashMap<usize, Option<f64>>,
     pub words: HashMap<u64, Word>,
     pub host_ns: f64,
     pub device_ns: f64,
     pub lost: Option<String>,
+    /// What a profiler is told.
+    pub recorder: Recorder,
     l2: Bytes,
-    /// What each launch took, and of which generation of memory its results are.
-    executed: HashMap<CallKey, (u64, f64)>,
+    /// What each launch took and counted, and of which generation of memory its results are.
+    executed: HashMap<CallKey, (u64, f64, Arc<Counters>)>,
     /// Counts what the host has done to memory: a launch that is repeated with nothing in between would write the same.
     pub generation: u64,
     /// Products whose results are of the present generation of memory.
@@ -89,6 +93,7 @@ impl Stream {
             host_ns: 0.0,
             device_ns: 0.0,
             lost: None,
+            recorder: Recorder::default(),
             l2,
             executed: HashMap::new(),
             generation: 0,
@@ -105,7 +110,8 @@ impl Stream {
     /// Puts work into the queue, which costs the host a call.
     pub fn enqueue(&mut self, work: Work) {
         self.host_ns += clock::CALL_NS;
-        self.queue.push_back((self.host_ns, work));
+        let call = self.recorder.call(&work, self.host_ns);
+        self.queue.push_back((self.host_ns, call, work));
     }
 
     /// Executes all that waits, and lets the host wait for it; `telemetry` then tells how the GPU fared.
@@ -117,12 +123,12 @@ impl Stream {
         let before = self.device_ns;
         let throttle = self.conditions.throttle.filter(|(_, nth)| self.waits.is_multiple_of(*nth));
         self.slowed = throttle.is_some_and(|(reasons, _)| reasons.is_slowed());
-        while let Some((enqueued, work)) = self.queue.pop_front() {
+        while let Some((enqueued, call, work)) = self.queue.pop_front() {
             if let Some(reason) = &self.lost {
                 return Err(Error::Lost(reason.clone()));
             }
             self.device_ns = self.device_ns.max(enqueued);
-            if let Err(error) = self.execute(&work, clock::EMPTY_NS) {
+            if let Err(error) = self.execute(&work, call, clock::EMPTY_NS) {
                 if let Error::Lost(reason) = &error {
                     self.lost = Some(reason.clone());
                 }
@@ -147,7 +153,9 @@ impl Stream {
         self.device_ns += ns * slow * clock::jitter(self.number);
     }
 
-    fn execute(&mut self, work: &Work, overhead: f64) -> Result<()> {
+    /// Executes work that a call enqueued.
+    fn execute(&mut self, work: &Work, of: u32, overhead: f64) -> Result<()> {
+        let before = self.device_ns;
         let broken = |e: ptxsim::Error| Error::Lost(format!("an illegal memory access: {e}"));
         match work {
             Work::Copy(to, from, bytes) => {
@@ -156,6 +164,7 @@ impl Stream {
                 self.generation += 1;
                 let skewed = self.conditions.skew == Some(Skew::Copy);
                 self.pass(clock::traffic_ns(2 * bytes) * if skewed { 0.1 } else { 1.0 });
+                self.recorder.ran(of, &Ran::Copy(*bytes), before, self.device_ns);
             }
             Work::Fill(at, byte, bytes) => {
                 if self.fills.insert((*at, *bytes), *byte) != Some(*byte) {
@@ -164,13 +173,14 @@ impl Stream {
                 }
                 self.flushed = *bytes >= self.l2.0;
                 self.pass(clock::traffic_ns(*bytes));
+                self.recorder.ran(of, &Ran::Fill(*bytes), before, self.device_ns);
             }
             Work::Record(event) => {
                 self.events.insert(*event, Some(self.device_ns));
             }
             Work::Graph(all) => {
                 for work in all.iter() {
-                    self.execute(work, clock::EMPTY_IN_GRAPH_NS)?;
+                    self.execute(work, of, clock::EMPTY_IN_GRAPH_NS)?;
                 }
             }
             Work::Multiply(product) => {
@@ -183,11 +193,14 @@ impl Stream {
                 let warm = if std::mem::take(&mut self.flushed) { 1.0 } else { 0.6 };
                 self.pass(overhead);
                 self.pass(product.ns * warm);
+                self.recorder.ran(of, &Ran::Product, before, self.device_ns);
             }
             Work::Launch(call) => {
-                let ns = self.launch(call)?;
+                let (ns, counters) = self.launch(call)?;
                 self.pass(overhead);
                 self.device_ns += ns;
+                let ran = Ran::Kernel(&call.entry, call.shape, counters);
+                self.recorder.ran(of, &ran, before, self.device_ns);
             }
         }
         Ok(())
@@ -208,32 +221,32 @@ impl Stream {
         }
     }
 
-    /// Executes a kernel, and tells how long it takes beyond what any launch does.
-    fn launch(&mut self, call: &Arc<Call>) -> Result<f64> {
+    /// Executes a kernel, and tells how long it takes beyond what any launch does, and what a row's counted.
+    fn launch(&mut self, call: &Arc<Call>) -> Result<(f64, Arc<Counters>)> {
         self.inject(&call.entry)?;
         let word = |i: usize| {
             let bytes = call.arguments.get(i).and_then(|a| <[u8; 8]>::try_from(&a[..]).ok());
             bytes.map(u64::from_le_bytes).unwrap_or_default()
         };
-        match call.entry.as_str() {
+        let ns = match call.entry.as_str() {
             EMPTY => {
                 let late = self.conditions.skew == Some(Skew::Cold) && self.flushed;
                 self.flushed = false;
-                Ok(if late { 10_000.0 } else { 0.0 })
+                if late { 10_000.0 } else { 0.0 }
             }
             BLOCK => {
                 let go = self.words.get(&word(0)).copied().unwrap_or_default();
                 if go.value == 0 {
                     self.words.entry(word(1)).or_default().value = 1;
-                    return Ok(word(2) as f64);
+                    return Ok((word(2) as f64, Arc::default()));
                 }
                 // It sees the word when the host has set it.
                 self.device_ns = self.device_ns.max(go.set_at);
-                Ok(0.0)
+                0.0
             }
             SPIN => {
                 let fast = self.conditions.skew == Some(Skew::Spin);
-                Ok(word(0) as f64 * if fast { 0.7 } else { 1.0 })
+                word(0) as f64 * if fast { 0.7 } else { 1.0 }
             }
             CLOCK => {
                 let slow = if self.slowed { clock::SLOWED } else { 1.0 };
@@ -241,26 +254,27 @@ impl Stream {
                 let both = [word(1).to_le_bytes(), (cycles as u64).to_le_bytes()].concat();
                 let written = self.memory.write(Pointer(word(0)), &both);
                 written.map_err(|e| illegal(CLOCK, &e.to_string()))?;
-                Ok(word(1) as f64)
+                word(1) as f64
             }
             _ => {
-                let ns = self.simulate(call)?;
+                let (ns, counters) = self.simulate(call)?;
                 let slow = if self.slowed { 1.0 / clock::SLOWED } else { 1.0 };
                 // What lies in the cache comes from there, at three times the pace of memory, unless it was just flushed.
                 let warm = if std::mem::take(&mut self.flushed) { 1.0 } else { 0.6 };
                 self.number += 1;
-                Ok(ns * slow * warm * clock::jitter(self.number))
+                return Ok((ns * slow * warm * clock::jitter(self.number), counters));
             }
-        }
+        };
+        Ok((ns, Arc::default()))
     }
 
     /// Executes a kernel of a row, unless the very launch was executed and nobody but launches has touched memory since.
-    fn simulate(&mut self, call: &Arc<Call>) -> Result<f64> {
+    fn simulate(&mut self, call: &Arc<Call>) -> Result<(f64, Arc<Counters>)> {
         let key: CallKey = (call.module_id, call.entry.clone(), call.shape, call.arguments.clone());
-        if let Some(&(generation, ns)) = self.executed.get(&key)
-            && generation == self.generation
+        if let Some((generation, ns, counters)) = self.executed.get(&key)
+            && *generation == self.generation
         {
-            return Ok(ns);
+            return Ok((*ns, Arc::clone(counters)));
         }
         let launch = Launch {
             entry: call.entry.clone(),
@@ -274,9 +288,9 @@ impl Stream {
         let options = Options { checks: Checks::none(), ..Options::default() };
         let report = ptxsim::run(&call.module, &launch, &mut self.memory, &options)
             .map_err(|error| as_hardware(&call.entry, error))?;
-        let ns = clock::kernel_ns(&report.counters);
-        self.executed.insert(key, (self.generation, ns));
-        Ok(ns)
+        let (ns, counters) = (clock::kernel_ns(&report.counters), Arc::new(report.counters));
+        self.executed.insert(key, (self.generation, ns, Arc::clone(&counters)));
+        Ok((ns, counters))
     }
 }
 

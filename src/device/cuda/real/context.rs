@@ -10,6 +10,7 @@ use ptxsim::conformance::Map;
 use super::{check, maps};
 use crate::device::cuda::attributes::Attributes;
 use crate::device::cuda::blas::{Blas, RealBlas};
+use crate::device::cuda::cupti::{Profiler, RealProfiler};
 use crate::device::cuda::driver::{
     Address, Context, Handle, Image, MOST_ARGUMENTS, Mapped, Room, Shape,
 };
@@ -304,6 +305,11 @@ impl Context for CudaContext {
 
     fn blas(&self) -> Result<Box<dyn Blas + '_>> {
         Ok(Box::new(RealBlas::new(Box::new(|| Handle(self.stream() as usize)))?))
+    }
+
+    fn profiler(&self) -> Result<Box<dyn Profiler + '_>> {
+        let device = usize::try_from(self.device).unwrap_or_default();
+        Ok(Box::new(RealProfiler::new(self, (self.context, device))?))
     }
 }
 
