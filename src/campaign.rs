@@ -45,13 +45,17 @@ impl Peaks {
 
     /// Takes note of a measured probe; the best kernel of a kind counts.
     pub fn learn(&mut self, record: &Record) {
-        let (Problem::Peak(probe), Some((flops, bytes))) = (record.case.problem, record.reached())
-        else {
-            return;
-        };
-        let threads = record.case.threads;
+        if let Some((flops, bytes)) = record.reached() {
+            self.note(&record.case, flops, bytes);
+        }
+    }
+
+    /// Takes note of what a probe was seen to reach; what is no probe is passed over.
+    pub fn note(&mut self, case: &Case, flops: FlopRate, bytes: ByteRate) {
+        let Problem::Peak(probe) = case.problem else { return };
+        let threads = case.threads;
         if probe.kind == ProbeKind::Fma {
-            let inputs = record.case.precision.inputs;
+            let inputs = case.precision.inputs;
             let is_roof = |on| inputs == DType::F32 || tensor_precision(inputs, on).is_some();
             if !self.gpu.is_none_or(is_roof) {
                 return;

@@ -139,9 +139,14 @@ fn a_profile_shows_what_each_line_of_a_row_or_of_anybodys_kernel_comes_to() {
 }
 
 #[test]
-fn a_profile_on_a_gpu_says_how_its_own_profilers_are_asked() {
-    let out = scalemark(&["profile", "matmul/tiled", "-m", "64", "--device", "cuda:1"]);
-    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+fn a_profile_on_a_gpu_that_is_not_there_says_how_its_own_profilers_are_asked() {
+    let out = Command::cargo_bin("scalemark")
+        .unwrap()
+        .args(["profile", "matmul/tiled", "-m", "64", "--device", "cuda:1"])
+        .env("SCALEMARK_CUDA", "/nowhere/libcuda.so")
+        .output()
+        .unwrap();
+    assert_eq!(out.status.code(), Some(3), "{}", text(&out.stderr));
     let said = text(&out.stdout);
     for line in
         ["ncu --target-processes all", "nsys profile --trace cuda,nvtx", "compute-sanitizer"]

@@ -5,6 +5,7 @@ mod external;
 mod faults;
 mod gate;
 mod measuring;
+mod profile;
 mod script;
 
 use std::path::{Path, PathBuf};

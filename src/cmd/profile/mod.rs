@@ -1,7 +1,9 @@
-//! `scalemark profile`: where the work of a kernel is: a CPU kernel's by sampling it, a CUDA kernel's line by line on the simulator.
+//! `scalemark profile`: where the work of a kernel is: a CPU kernel's by sampling it, a CUDA kernel's line by line on the simulator, or
+//! as a GPU tells it through CUPTI.
 
 #[cfg(unix)]
 mod cpu;
+mod gpu;
 #[cfg(unix)]
 mod hardware;
 mod memory;
@@ -31,19 +33,24 @@ use crate::report::listing::{self, Listing, Shown};
   scalemark profile matmul/tiled -m 256
   scalemark profile attention/flash-mma --seq 256 --dtype bf16 --pass fwd --device sim:sm_80 --html flash.html
   scalemark profile optimizer/vectorized --op adamw --params 100000 --all
-  scalemark profile matmul/mma -m 4096 --dtype bf16 --device cuda:0       command lines for ncu, nsys, compute-sanitizer
+  scalemark profile matmul/mma -m 4096 --dtype bf16 --device cuda:0 --trace mma.json
 
 A CPU kernel is launched over and over and sampled: time by phase, file and line, a flame graph, its place under the roofs that
 probes reach, its memory, and what the processor counts where it may. Of a CUDA kernel counts are shown, exact and no times: instructions, lanes that executed them, sectors of global memory,
 conflicts in shared memory, lanes apart, operations of tensor cores. What is inlined counts where it is written. Any other CUDA
-kernel: scalemark sim FILE.cu --lines")]
+kernel: scalemark sim FILE.cu --lines
+
+On a GPU NVIDIA's CUPTI tells what it did: kernels with their times and sizes, copies and fills with their rates, what lies between them,
+what a launch costs; and, where the driver lets users count, hardware counters. Command lines for ncu, nsys and compute-sanitizer follow.
+SCALEMARK_CUPTI names the library, which is searched for otherwise; without it, without a right to count, or without a GPU (exit code 3)
+that is said and the rest stays. No GPU has run this yet: it was tested against the headers of CUPTI 12.4 and 13.0 and a pretended library")]
 pub struct Args {
     /// The kernel, as `scalemark list` and `scalemark kernels` name it
     #[arg(value_name = "KERNEL")]
     of: String,
     #[command(flatten)]
     selection: Selection,
-    /// Where: cpu, or the simulator as sim:sm_90a [default: as the kernel]
+    /// Where: cpu, the simulator as sim:sm_90a, or a GPU as cuda:0 [default: cpu or the simulator, as the kernel]
     #[arg(long, value_name = "DEVICE")]
     device: Option<DeviceName>,
     /// On the simulator: show every line, not only those about what was executed
@@ -61,6 +68,15 @@ pub struct Args {
     /// On the CPU: count instructions, and misses of modelled caches, under valgrind
     #[arg(long)]
     instructions: bool,
+    /// On a GPU: launches in a row [default: 20]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    launches: Option<u32>,
+    /// On a GPU: write what happened when, for Perfetto or chrome://tracing
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// On a GPU: leave out the probes that give the roofs
+    #[arg(long)]
+    no_peaks: bool,
     /// Seed of operands
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -79,10 +95,15 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     let is_of_cpu = Registry::default().get(&args.of).is_some();
     let default = if is_of_cpu { DeviceName::Cpu } else { DeviceName::SIM };
-    match args.device.unwrap_or(default) {
+    let device = args.device.unwrap_or(default);
+    let of_gpu = args.launches.is_some() || args.trace.is_some() || args.no_peaks;
+    if of_gpu && !matches!(device, DeviceName::Gpus(_)) {
+        bail!("--launches, --trace and --no-peaks are of kernels on a GPU, as --device cuda:0");
+    }
+    match device {
         DeviceName::Sim(architecture) => simulated(&args, architecture),
         DeviceName::Cpu => sampled(&args),
-        DeviceName::Gpus(gpus) => by_tools(&args, gpus),
+        DeviceName::Gpus(gpus) => on_gpu(&args, gpus),
     }
 }
 
@@ -122,18 +143,22 @@ fn case(
     }
 }
 
-/// Prints how NVIDIA's profilers are asked about the kernel.
-fn by_tools(args: &Args, gpus: Gpus) -> anyhow::Result<ExitCode> {
+/// Profiles on a GPU, and prints how NVIDIA's profilers are asked about the kernel.
+fn on_gpu(args: &Args, gpus: Gpus) -> anyhow::Result<ExitCode> {
+    if args.svg.is_some() || args.instructions || args.html.is_some() || args.all {
+        bail!(
+            "--svg and --instructions are of kernels on the CPU, --html and --all of the simulator; on a GPU use --trace"
+        );
+    }
     let kernel = kernel(args, &Registry::cuda())?;
-    let Some(row) = kernel.as_cuda() else {
-        bail!("{} has no source of ours; `scalemark kernels` names those that have", args.of);
+    let options = gpu::Options {
+        launches: args.launches.unwrap_or(20) as usize,
+        trace: args.trace.as_deref(),
+        peaks: !args.no_peaks,
+        seed: args.seed,
+        nvrtc: args.nvrtc.as_deref(),
     };
-    // What the GPU lacks it says itself: this machine need not be the one that has it.
-    let here = detect_capabilities();
-    let case = case(args, 1, &|case| Some(kernel.refuses(&here, case)?.into_owned()))?;
-    let device = DeviceName::Gpus(gpus).to_string();
-    super::show(&tools::commands(row, &case, &device))?;
-    Ok(ExitCode::SUCCESS)
+    gpu::run(kernel, gpus, &|refuses| case(args, 1, refuses), &options)
 }
 
 fn simulated(args: &Args, architecture: Architecture) -> anyhow::Result<ExitCode> {

@@ -1,17 +1,21 @@
 //! NVIDIA's own profilers, which see what only a GPU knows: their command lines for one kernel on one case, ready to be pasted.
 
-use crate::kernels::CudaKernel;
+use crate::kernels::Kernel;
 use crate::kernels::cuda::Architecture;
 use crate::ops::{Case, Problem};
 use crate::projection::gap;
 
 /// The command lines, one of them a line.
-pub fn commands(row: &CudaKernel, case: &Case, device: &str) -> String {
-    // What is launched has the same names everywhere.
-    let plan = (row.plan)(case, Architecture::specific(90));
-    let entries: Vec<&str> = plan.steps.iter().map(|step| step.entry).collect();
-    let entries = format!("'regex:^({})$'", entries.join("|"));
-    let (kernel, stem) = (row.id, row.id.replace('/', "-"));
+pub fn commands(kernel: &dyn Kernel, case: &Case, device: &str) -> String {
+    // What is launched has the same names everywhere; a library's are its own.
+    let entries = kernel.as_cuda().map(|row| {
+        let plan = (row.plan)(case, Architecture::specific(90));
+        let entries: Vec<&str> = plan.steps.iter().map(|step| step.entry).collect();
+        format!("--kernel-name 'regex:^({})$' ", entries.join("|"))
+    });
+    let entries = entries.unwrap_or_default();
+    let kernel = kernel.id().0;
+    let stem = kernel.replace('/', "-");
     let options = match case.problem {
         // No option gives a probe its size.
         Problem::Peak(_) => format!(" --op peak --device {device}"),
@@ -26,7 +30,7 @@ pub fn commands(row: &CudaKernel, case: &Case, device: &str) -> String {
     };
     format!(
         "what the counters of the GPU say of each kernel (may need root):\n  \
-         ncu --target-processes all --set full --kernel-name {entries} --launch-count 4 -o {stem} {verify}\n\n\
+         ncu --target-processes all --set full {entries}--launch-count 4 -o {stem} {verify}\n\n\
          a time line of kernels, copies and gaps between launches, with ranges named by this program:\n  \
          nsys profile --trace cuda,nvtx -o {stem} {run}\n  \
          nsys stats --report cuda_gpu_kern_sum,cuda_gpu_mem_time_sum,nvtx_sum {stem}.nsys-rep\n\n\
@@ -45,7 +49,7 @@ mod tests {
     #[test]
     fn the_commands_name_the_kernels_entries_and_the_very_case() {
         let registry = Registry::cuda();
-        let row = registry.get("matmul/mma").unwrap().as_cuda().unwrap();
+        let row = registry.get("matmul/mma").unwrap();
         let product = Matmul { transpose: Transpose::Nt, ..Matmul::new(512, 256, 128) };
         let case = Case::new(Problem::Matmul(product), Precision::BF16);
         let text = commands(row, &case, "cuda:1");
@@ -55,5 +59,7 @@ mod tests {
         assert!(text.contains(&format!("scalemark verify {options}\n")), "{text}");
         assert!(text.contains(&format!("scalemark run {options} --no-peaks")), "{text}");
         assert!(!text.contains("CASES.csv"), "{text}");
+        let library = commands(registry.get("matmul/cublaslt").unwrap(), &case, "cuda:1");
+        assert!(library.contains("--set full --launch-count 4 -o matmul-cublaslt "), "{library}");
     }
 }
