@@ -46,6 +46,7 @@ fn a_dry_run_goes_through_every_step_and_finds_nothing() {
         "run-burst",
         "verify-attention",
         "verify-optimizer",
+        "cupti-1",
         "profile-1",
         "run-sustained",
         "counters",
@@ -53,11 +54,17 @@ fn a_dry_run_goes_through_every_step_and_finds_nothing() {
         assert!(said.contains(&format!("- **{step}**: exit 0")), "{step}: {said}");
     }
     assert!(said.contains("- **sanitizer**: not done: "), "{said}");
-    for file in
-        ["summary.md", "environment.json", "run-burst/report.md", "run-sustained/records.csv"]
-    {
+    for file in [
+        "summary.md",
+        "environment.json",
+        "run-burst/report.md",
+        "run-sustained/records.csv",
+        "profiles/1.trace.json",
+    ] {
         assert!(out.join(file).is_file(), "{file}");
     }
+    let profile = std::fs::read_to_string(out.join("profiles/1.txt")).unwrap();
+    assert!(profile.contains("told by the fake driver, whose times are made up"), "{profile}");
 }
 
 #[test]
