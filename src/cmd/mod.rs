@@ -73,7 +73,7 @@ enum Command {
     List(Box<list::Args>),
     /// Run anybody's CUDA or PTX kernel on the simulator, with every check on
     Sim(Box<sim::Args>),
-    /// Show where the work of a kernel is: a CPU kernel's by sampling, a CUDA kernel's by line on the simulator
+    /// Show where the work of a kernel is: by samples on the CPU, by line on the simulator, as CUPTI tells it on a GPU
     Profile(Box<profile::Args>),
     /// Compare the simulator with a GPU, instruction by instruction
     Conform(conform::Args),
