@@ -14,8 +14,9 @@
 //!   → report                               report.md, charts, terminal table
 //! ```
 //!
-//! Dependencies run one way: `units ← ops ← device ← kernels ← measure, check ← record ← store ← gate, history, report ← cmd`.
+//! Dependencies run one way: `units ← ops ← device ← kernels ← measure, check ← record ← store ← gate, history, report ← browser ← cmd`.
 
+pub mod browser;
 pub mod campaign;
 pub mod check;
 pub mod cmd;

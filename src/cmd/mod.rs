@@ -1,5 +1,6 @@
 //! The commands: one a file, with its options and its `run`.
 
+pub mod browse;
 pub mod completions;
 pub mod conform;
 pub mod effort;

@@ -108,6 +108,9 @@ fn views(problem: &Problem) -> impl Iterator<Item = View> {
 
 /// The sizes that stay as a problem's parameter grows, and the end of the file name that tells sweeps of one group apart.
 fn words(problem: &Problem, parameter: &str) -> (String, String) {
+    if parameter == WORK {
+        return Default::default();
+    }
     match problem {
         Problem::Matmul(p) => {
             let kind = match (p.groups, p.batch) {
@@ -159,6 +162,15 @@ struct Open<'a> {
     lines: Vec<Line<'a>>,
 }
 
+impl<'a> Open<'a> {
+    /// The sweep that it is, as one of `group`.
+    fn close(self, group: &Group) -> Sweep<'a> {
+        let View { parameter, unit, .. } = self.view;
+        let (fixed, suffix) = words(&self.first, parameter);
+        Sweep { group: group.clone(), parameter, unit, fixed, suffix, lines: self.lines }
+    }
+}
+
 /// The sweeps of at least [`LEAST_SIZES`] sizes, one a file name: where several would share one, that of the most points.
 pub fn sweeps<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<Sweep<'a>> {
     let mut found: Vec<Sweep> = Vec::new();
@@ -176,10 +188,8 @@ pub fn sweeps<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<Sweep<'a
         local.retain(|s| s.lines.iter().any(Line::is_sweep));
         let points = |s: &Open| s.lines.iter().map(|line| line.points.len()).sum::<usize>();
         local.sort_by_key(|s| std::cmp::Reverse(points(s)));
-        for Open { view, first, lines } in local {
-            let View { parameter, unit, .. } = view;
-            let (fixed, suffix) = words(&first, parameter);
-            let sweep = Sweep { group: group.clone(), parameter, unit, fixed, suffix, lines };
+        for open in local {
+            let sweep = open.close(&group);
             if slugs.insert(sweep.slug()) {
                 found.push(sweep);
             }
@@ -187,6 +197,49 @@ pub fn sweeps<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<Sweep<'a
     }
     found
 }
+
+/// The measured records of `record`'s group as curves, whatever the number of their sizes: those on which it differs from others in one size,
+/// that of the most sizes first, and at last all by their work.
+pub fn around<'a>(record: &Record, records: &'a [Record]) -> Vec<Sweep<'a>> {
+    let group = Group::of(record);
+    let problem = record.case.problem;
+    let by_work = |other: &Record| {
+        let cost = other.case.cost();
+        let (unit, size) = match cost.flops.0 {
+            0 => ("bytes", cost.bytes.0),
+            flops => ("operations", flops),
+        };
+        View { parameter: WORK, unit, size: size as usize, rest: problem, models: true }
+    };
+    let lies_on: Vec<(&str, Problem)> =
+        views(&problem).map(|view| (view.parameter, view.rest)).collect();
+    // Probes of one machine have little in common but the machine.
+    let alike = |other: &Record| match (&problem, &other.case.problem) {
+        (Problem::Peak(one), Problem::Peak(other)) if one.kind != other.kind => false,
+        _ => Group::of(other) == group,
+    };
+    let (mut found, mut known) = (Vec::new(), Places::default());
+    let (mut all, mut known_all) = (Vec::new(), Places::default());
+    for other in records.iter().filter(|r| r.timing().is_some() && alike(r)) {
+        add(&mut all, &mut known_all, by_work(other), other);
+        for view in views(&other.case.problem).filter(|view| view.size > 0) {
+            if lies_on.contains(&(view.parameter, view.rest)) {
+                add(&mut found, &mut known, view, other);
+            }
+        }
+    }
+    let sizes = |open: &Open| {
+        let each = open.lines.iter().flat_map(|line| &line.points).map(|(size, _)| *size as u64);
+        each.collect::<HashSet<_>>().len()
+    };
+    found.retain(|open| sizes(open) > 1);
+    found.sort_by_key(|open| std::cmp::Reverse(sizes(open)));
+    let by_size = found.into_iter().map(|open| open.close(&group));
+    by_size.chain(all.into_iter().map(|open| open.close(&group))).collect()
+}
+
+/// The parameter of a curve over all cases of a group.
+const WORK: &str = "work";
 
 /// Where what has a parameter and the rest of its problem stands among those that are open.
 type Places = HashMap<(&'static str, Problem), usize, RandomState>;
@@ -220,6 +273,7 @@ fn add<'a>(sweeps: &mut Vec<Open<'a>>, known: &mut Places, view: View, record: &
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::{Case, Precision, Probe, ProbeKind};
     use crate::report::synthetic;
 
     #[test]
@@ -229,6 +283,32 @@ mod tests {
         assert!(names.contains(&"matmul-f32-t1".to_owned()), "{names:?}");
         assert!(names.contains(&"attention-fwd-f32-t1".to_owned()), "{names:?}");
         assert!(names.contains(&"adamw-f32-t1-cold".to_owned()), "{names:?}");
+    }
+
+    #[test]
+    fn a_record_lies_on_the_curves_of_its_sizes_and_on_that_of_all_work() {
+        let mut records: Vec<Record> =
+            [(64, 64, 64), (128, 128, 128), (256, 256, 256), (128, 512, 128), (100, 7, 3)]
+                .map(|(m, n, k)| synthetic::matmul(m, n, k, "matmul/simd", "own", 1e-3))
+                .to_vec();
+        records.push(synthetic::square(64, "matmul/naive", "own", 1e-2));
+        let curves = |at: usize| -> Vec<(&str, usize)> {
+            let found = around(&records[at], &records);
+            found
+                .iter()
+                .map(|c| (c.parameter, c.lines.iter().map(|l| l.points.len()).sum()))
+                .collect()
+        };
+        assert_eq!(curves(1), [("m = n = k", 4), ("n", 2), ("work", 6)]);
+        assert_eq!(curves(4), [("work", 6)]);
+
+        let probe = |kind| Case::new(Problem::Peak(Probe { kind, size: 1 << 20 }), Precision::F32);
+        let probes = [ProbeKind::Fma, ProbeKind::Read, ProbeKind::Copy]
+            .map(|kind| synthetic::record(probe(kind), "peak/simd", "own"));
+        for one in &probes {
+            let found = around(one, &probes);
+            assert!(found.len() == 1 && found[0].lines[0].points.len() == 1, "{found:?}");
+        }
     }
 
     #[test]

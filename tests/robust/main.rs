@@ -1,11 +1,12 @@
 //! What must not be lost when things break: workers that die, libraries that misbehave, disks that are full, users who end a
-//! run or close the pipe.
+//! run or close the pipe, terminals that are to be given back.
 #![cfg(target_os = "linux")]
 
 mod baseline;
 mod interrupt;
 mod output;
 mod pipe;
+mod terminal;
 mod worker;
 
 use std::collections::BTreeMap;
