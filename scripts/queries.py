@@ -3,7 +3,7 @@
 
     scripts/queries.py duckdb pandas clickhouse
 
-Each name needs its package (`pip install duckdb`, `pandas pyarrow`, `chdb`). Results are printed as CSV behind a line with the name.
+Each name needs its package (`pip install duckdb`, `pandas pyarrow`, `chdb` or its part `chdb-core`). Results are printed as CSV behind a line with the name.
 """
 
 import pathlib

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The tests of scalemark, and what they need: a Rust toolchain (rust-version in Cargo.toml), Python 3 for its package
-# installer. The OpenBLAS that a baseline is tested against, the numpy of an external worker, the DuckDB that reads exports, and the compiler and
-# disassembler of CUDA kernels (no GPU is needed) go into target/; nothing outside this folder is changed.
+# installer. The OpenBLAS that a baseline is tested against, the numpy of an external worker, the DuckDB, pandas and ClickHouse that read exports
+# (about 275 MB of download, once), and the compiler and disassembler of CUDA kernels (no GPU is needed) go into target/; nothing outside this folder
+# is changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -31,6 +32,15 @@ fi
 if [ -z "${SCALEMARK_TEST_DUCKDB:-}" ]; then
   SCALEMARK_TEST_DUCKDB=$(wheel duckdb-2.0.1 duckdb "exports are tested with it; set SCALEMARK_TEST_DUCKDB to a folder that has it" duckdb==2.0.1)
   export SCALEMARK_TEST_DUCKDB
+fi
+if [ -z "${SCALEMARK_TEST_PANDAS:-}" ]; then
+  SCALEMARK_TEST_PANDAS=$(wheel pandas-3.1.1-26.0.1 pandas "exports are tested with it; set SCALEMARK_TEST_PANDAS to a folder that has it" \
+    pandas==3.1.1 pyarrow==26.0.1 python-dateutil==4.0.0 tzdata==2026.6)
+  export SCALEMARK_TEST_PANDAS
+fi
+if [ -z "${SCALEMARK_TEST_CLICKHOUSE:-}" ]; then
+  SCALEMARK_TEST_CLICKHOUSE=$(wheel chdb-26.9.0 chdb "exports are tested with it; set SCALEMARK_TEST_CLICKHOUSE to a folder that has it" chdb-core==26.9.0)
+  export SCALEMARK_TEST_CLICKHOUSE
 fi
 if [ -z "${SCALEMARK_NVRTC:-}" ] || [ -z "${SCALEMARK_NVDISASM:-}" ]; then
   folder=$(wheel nvrtc-13.0.88-13.5.37 nvidia/cu13/bin/nvdisasm \

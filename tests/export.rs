@@ -1,5 +1,7 @@
-//! Runs in one Parquet file: read by DuckDB, and by `report` as the folders are. Needs DuckDB, as `scripts/test.sh` brings it.
+//! Runs in one Parquet file: read by DuckDB, pandas and ClickHouse, and by `report` as the folders are. Needs these packages of Python, as
+//! `scripts/test.sh` brings them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -65,44 +67,96 @@ fn a_report_of_an_export_says_what_one_of_its_folders_says() {
     assert_eq!(fine(&["report", &file]).lines().next(), Some("# scalemark comparison"));
 }
 
-#[test]
-fn the_documented_query_gives_duckdb_the_fastest_of_each_case() {
-    let duckdb = std::env::var_os("SCALEMARK_TEST_DUCKDB")
-        .expect("SCALEMARK_TEST_DUCKDB names a folder with DuckDB: scripts/test.sh brings it");
+/// A row of the table that the queries make.
+#[derive(Debug, PartialEq)]
+struct Row {
+    run: String,
+    op: String,
+    cases: usize,
+    gflop_per_s: f64,
+}
+
+/// What the queries of docs/report.md ask for, from the folders themselves: by run and op how many cases were measured, and the
+/// geometric mean of the highest rates of each.
+fn expected() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for path in RUNS {
+        let run = Run::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+        let mut best: BTreeMap<(String, String), f64> = BTreeMap::new();
+        for record in &run.records {
+            let rate = record.flop_rate().map_or(0.0, |rate| rate.0 / 1e9);
+            if rate > 0.0 && record.case.problem.family() != Family::Peak {
+                let key = (record.case.problem.op().to_owned(), record.case.key());
+                let most = best.entry(key).or_insert(rate);
+                *most = most.max(rate);
+            }
+        }
+        let mut logs: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        for ((op, _), rate) in best {
+            logs.entry(op).or_default().push(rate.ln());
+        }
+        rows.extend(logs.into_iter().map(|(op, logs)| Row {
+            run: path.rsplit('/').next().unwrap().to_owned(),
+            op,
+            cases: logs.len(),
+            gflop_per_s: (logs.iter().sum::<f64>() / logs.len() as f64).exp(),
+        }));
+    }
+    rows
+}
+
+/// Runs an example query of docs/report.md, and compares its table with the one that is computed here. `packages` are variables that name
+/// folders with what Python needs for it.
+fn the_query_gives_the_same_table(engine: &str, packages: &[&str]) {
+    let folders = packages.iter().map(|variable| {
+        std::env::var_os(variable).unwrap_or_else(|| {
+            panic!("{variable} names a folder with what {engine} needs: scripts/test.sh brings it")
+        })
+    });
+    let path = std::env::join_paths(folders).unwrap();
     let folder = tempfile::tempdir().unwrap();
     exported(folder.path());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/queries.py");
     let mut python = Command::new("python3");
-    let out = python.arg(script).arg("duckdb").current_dir(&folder).env("PYTHONPATH", duckdb);
+    let out = python.arg(script).arg(engine).current_dir(&folder).env("PYTHONPATH", path);
     let out = out.output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let printed = String::from_utf8(out.stdout).unwrap();
-    let rows: Vec<Vec<&str>> = printed.lines().skip(2).map(|l| l.split(',').collect()).collect();
-    let mut counted = 0;
-    for path in RUNS {
-        let run = Run::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
-        let name = path.rsplit('/').next().unwrap();
-        for row in rows.iter().filter(|row| row[0] == name) {
-            let of_op = run.records.iter().filter(|record| {
-                let problem = record.case.problem;
-                problem.op() == row[1]
-                    && problem.family() != Family::Peak
-                    && record.timing().is_some()
-            });
-            let mut best: Vec<(String, f64)> = Vec::new();
-            for record in of_op {
-                let (key, rate) = (record.case.key(), record.flop_rate().unwrap().0 / 1e9);
-                match best.iter_mut().find(|(known, _)| *known == key) {
-                    Some((_, most)) => *most = most.max(rate),
-                    None => best.push((key, rate)),
-                }
-            }
-            let mean = best.iter().map(|(_, rate)| rate.ln()).sum::<f64>() / best.len() as f64;
-            assert_eq!(row[2].parse::<usize>().unwrap(), best.len(), "{row:?}");
-            let theirs: f64 = row[3].parse().unwrap();
-            assert!((theirs / mean.exp() - 1.0).abs() < 1e-5, "{row:?}: {}", mean.exp());
-            counted += best.len();
-        }
+    let mut lines = printed.lines();
+    assert_eq!(lines.next(), Some(format!("== {engine}").as_str()));
+    assert_eq!(lines.next(), Some("run,op,cases,gflop_per_s"));
+    let rows: Vec<Row> = lines
+        .map(|line| {
+            let cells: Vec<&str> = line.split(',').collect();
+            let &[run, op, cases, rate] = cells.as_slice() else { panic!("{line}") };
+            let (cases, gflop_per_s) = (cases.parse().unwrap(), rate.parse().unwrap());
+            Row { run: run.to_owned(), op: op.to_owned(), cases, gflop_per_s }
+        })
+        .collect();
+    let expected = expected();
+    assert!(expected.len() > 5 && expected.iter().map(|row| row.cases).sum::<usize>() > 50);
+    let keys = |rows: &[Row]| -> Vec<(String, String, usize)> {
+        rows.iter().map(|row| (row.run.clone(), row.op.clone(), row.cases)).collect()
+    };
+    assert_eq!(keys(&rows), keys(&expected));
+    for (theirs, ours) in rows.iter().zip(&expected) {
+        let off = (theirs.gflop_per_s / ours.gflop_per_s - 1.0).abs();
+        // The file has rates as the table of a run has them, of six digits.
+        assert!(off < 1e-5, "{theirs:?} is not {ours:?}");
     }
-    assert!(counted > 50, "{printed}");
+}
+
+#[test]
+fn the_documented_query_gives_duckdb_the_fastest_of_each_case() {
+    the_query_gives_the_same_table("duckdb", &["SCALEMARK_TEST_DUCKDB"]);
+}
+
+#[test]
+fn the_documented_lines_give_pandas_the_fastest_of_each_case() {
+    the_query_gives_the_same_table("pandas", &["SCALEMARK_TEST_PANDAS", "SCALEMARK_TEST_NUMPY"]);
+}
+
+#[test]
+fn the_documented_query_gives_clickhouse_the_fastest_of_each_case() {
+    the_query_gives_the_same_table("clickhouse", &["SCALEMARK_TEST_CLICKHOUSE"]);
 }
