@@ -19,7 +19,7 @@ fn size(columns: u16, rows: u16) -> libc::winsize {
 }
 
 /// A command in a terminal of its own.
-struct Session {
+struct Program {
     keyboard: File,
     /// Our own handle on the side that the program has, to ask for the terminal's state.
     terminal: OwnedFd,
@@ -28,8 +28,8 @@ struct Session {
     seen: Arc<Mutex<Vec<u8>>>,
 }
 
-impl Session {
-    fn start(args: &[&str], environment: &[(&str, &str)]) -> Session {
+impl Program {
+    fn start(args: &[&str], environment: &[(&str, &str)]) -> Program {
         let (mut ours, mut theirs) = (-1, -1);
         let window = size(100, 30);
         let (no_name, no_settings) = (std::ptr::null_mut(), std::ptr::null());
@@ -69,7 +69,7 @@ impl Session {
                 reader.lock().unwrap().extend_from_slice(&buffer[..length]);
             }
         });
-        Session { keyboard, terminal, before, child, seen }
+        Program { keyboard, terminal, before, child, seen }
     }
 
     fn press(&mut self, keys: &str) {
@@ -125,7 +125,7 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Drop for Program {
     /// A test that fails leaves nothing running.
     fn drop(&mut self) {
         // It may have ended by itself.
@@ -147,44 +147,44 @@ fn state(terminal: &OwnedFd) -> (u32, u32, u32) {
 
 #[test]
 fn the_browser_draws_filters_leaves_with_code_0_and_gives_the_terminal_back() {
-    let mut session = Session::start(&[RUN], &[]);
-    session.await_all(&[ENTER_SCREEN, "matmul/simd", "1 of 81", "? keys"]);
-    assert_eq!(state(&session.terminal).2 & libc::ICANON, 0, "keys come one by one");
-    session.press("/OPTIMIZER");
-    let text = session.redrawn(&["/OPTIMIZER▏", "optimizer/simd", " found in 81 ", "Esc drops it"]);
+    let mut program = Program::start(&[RUN], &[]);
+    program.await_all(&[ENTER_SCREEN, "matmul/simd", "1 of 81", "? keys"]);
+    assert_eq!(state(&program.terminal).2 & libc::ICANON, 0, "keys come one by one");
+    program.press("/OPTIMIZER");
+    let text = program.redrawn(&["/OPTIMIZER▏", "optimizer/simd", " found in 81 ", "Esc drops it"]);
     let last = text.rsplit("\x1b[2J").next().unwrap();
     assert!(!last.contains("matmul/"), "{last:?}");
-    session.press("\r\r");
-    session.redrawn(&["source hash", "optimizer/simd (own)"]);
-    session.press("q");
-    session.await_all(&[LEAVE_SCREEN, SHOW_CURSOR]);
-    assert_eq!(session.end().0, Some(0));
+    program.press("\r\r");
+    program.redrawn(&["source hash", "optimizer/simd (own)"]);
+    program.press("q");
+    program.await_all(&[LEAVE_SCREEN, SHOW_CURSOR]);
+    assert_eq!(program.end().0, Some(0));
 }
 
 #[test]
 fn ctrl_z_comes_back_ctrl_c_leaves_with_code_0_and_a_signal_to_end_with_130() {
-    let mut session = Session::start(&[RUN, "--sort", "share"], &[("NO_COLOR", "1")]);
-    session.await_all(&["by share"]);
+    let mut program = Program::start(&[RUN, "--sort", "share"], &[("NO_COLOR", "1")]);
+    program.await_all(&["by share"]);
     // No shell is there to say fg, so that the system does not stop it: it goes on at once.
-    session.press("\x1a");
+    program.press("\x1a");
     let again = format!("{SHOW_CURSOR}{ENTER_SCREEN}");
-    session.await_all(&[LEAVE_SCREEN, &again]);
-    session.seen.lock().unwrap().clear();
-    session.press("?");
-    session.redrawn(&["Ctrl-F,", "Ctrl-Z"]);
-    session.press("\x03");
-    let text = session.await_all(&[LEAVE_SCREEN, SHOW_CURSOR]);
+    program.await_all(&[LEAVE_SCREEN, &again]);
+    program.seen.lock().unwrap().clear();
+    program.press("?");
+    program.redrawn(&["Ctrl-F,", "Ctrl-Z"]);
+    program.press("\x03");
+    let text = program.await_all(&[LEAVE_SCREEN, SHOW_CURSOR]);
     let coloured =
         |text: &str| ["\x1b[38;5;", "\x1b[31m", "\x1b[36m"].iter().any(|c| text.contains(c));
     assert!(!coloured(&text), "{text:?}");
-    assert_eq!(session.end().0, Some(0));
+    assert_eq!(program.end().0, Some(0));
 
-    let session = Session::start(&[RUN], &[]);
-    session.await_all(&["1 of 81"]);
-    let id = session.child.id().to_string();
+    let program = Program::start(&[RUN], &[]);
+    program.await_all(&["1 of 81"]);
+    let id = program.child.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-    session.await_all(&[LEAVE_SCREEN, SHOW_CURSOR]);
-    assert_eq!(session.end().0, Some(130));
+    program.await_all(&[LEAVE_SCREEN, SHOW_CURSOR]);
+    assert_eq!(program.end().0, Some(130));
 }
 
 #[test]
@@ -196,10 +196,10 @@ fn a_dumb_terminal_and_options_that_ask_for_print_get_a_table_without_escape_seq
         ("xterm", &[RUN, "--top", "3", "--sort", "rate"]),
     ];
     for (term, args) in cases {
-        let session = Session::start(args, &[("TERM", term)]);
+        let program = Program::start(args, &[("TERM", term)]);
         let last = if args.contains(&"--record") { "source hash" } else { "records of" };
-        session.await_all(&[last]);
-        let (code, text) = session.end();
+        program.await_all(&[last]);
+        let (code, text) = program.end();
         assert_eq!(code, Some(0), "{text}");
         assert!(!text.contains('\x1b'), "{args:?} {text:?}");
     }
@@ -212,9 +212,9 @@ fn samples_that_cannot_be_read_end_the_browser_with_one_error_and_the_terminal_a
         std::fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
     }
     std::fs::write(folder.path().join("samples.csv.gz"), "no gzip").unwrap();
-    let session = Session::start(&[folder.path().to_str().unwrap()], &[]);
-    let text = session.await_all(&["error: "]);
+    let program = Program::start(&[folder.path().to_str().unwrap()], &[]);
+    let text = program.await_all(&["error: "]);
     let (left, said) = (text.find(LEAVE_SCREEN).unwrap(), text.find("error: ").unwrap());
     assert!(left < said, "said where nobody sees it: {text:?}");
-    assert_eq!(session.end().0, Some(2));
+    assert_eq!(program.end().0, Some(2));
 }
