@@ -18,8 +18,8 @@ use crate::plan::select::Selection;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   scalemark kernels                                 every CUDA kernel on Hopper
-  scalemark kernels --arch sm_80,sm_90a --json
-  scalemark kernels --kernel 'matmul/*' --arch sm_120a
+  scalemark kernels --kernel 'optimizer/*' --arch sm_80,sm_90a --json
+  scalemark kernels --kernel matmul/mma --arch sm_120a
 
 Where a kernel has variants (a rule, a dtype, a layout each), the most that any of them takes is shown")]
 pub struct Args {

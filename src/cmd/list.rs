@@ -22,7 +22,7 @@ use crate::units::Nanos;
 #[command(after_help = "Examples:
   scalemark list                                       suite quick on this machine
   scalemark list --model llama-3-8b --dtype bf16       the parts of a model
-  scalemark list --op attention --json | jq .case_key
+  scalemark list --op attention --json | jq '.[].case_key'
   scalemark list --suite full --estimate               with predicted times
   scalemark list --suite sim --device sim:sm_80        the CUDA kernels that an A100 would take")]
 pub struct Args {

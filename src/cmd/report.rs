@@ -28,7 +28,7 @@ mod site;
   scalemark report results/runs/*                          machines side by side, against the first
   scalemark report A B C --base B --out comparison.md      against B, into a file
   scalemark report A B C --html comparison.html            one page with search and filters, which needs no network
-  scalemark report A B --price a=2.49/h --price b=3.1/h    and the work that each does for its price
+  scalemark report A B --price A=2.49/h --price B=3.1/h    and the work that each does for its price
   scalemark report runs.parquet --html all.html            what `scalemark export` wrote
   scalemark report --site public                           every run below results/runs as pages with stable links
 

@@ -163,6 +163,11 @@ pub(super) fn calibrated(
         };
         found.into_iter().map(one).collect::<Result<Vec<Gpu>>>()
     });
+    usable(found)
+}
+
+/// What was found; where a GPU is not there or cannot be used, that in one line, and exit code 3.
+fn usable<T>(found: Result<T>) -> anyhow::Result<Result<T, ExitCode>> {
     match found {
         Ok(found) => Ok(Ok(found)),
         Err(error @ (Error::Library(_) | Error::Refused(_) | Error::Lost(_))) => {
@@ -184,7 +189,10 @@ pub fn start(
     args: &Args,
 ) -> anyhow::Result<ExitCode> {
     if args.dry_run {
-        let found = look(gpus, nvrtc)?;
+        let found = match usable(look(gpus, nvrtc))? {
+            Ok(found) => found,
+            Err(code) => return Ok(code),
+        };
         let capabilities = cuda::capabilities_of(&found[0].1);
         let joined = join(order, &found[0].1)?;
         let plan = Plan::new(order, joined.registry, &capabilities)?;

@@ -37,7 +37,7 @@ use crate::worker::{self, Processes};
   scalemark verify --device cuda            every CUDA kernel, on a GPU
   scalemark verify --device sim             every CUDA kernel, simulated: no GPU needed
   scalemark verify --device sim:sm_80 --kernel optimizer/vectorized --params 4099
-  scalemark verify --device sim --kernel matmul/wgmma-tma -m 192 --seeds 20    other orders of warps and copies
+  scalemark verify --device sim --kernel matmul/wgmma-tma -m 192 --dtype bf16 --seeds 20    other orders of warps and copies
 
 Exit code 1 when an answer is wrong or a kernel fails; refusals are fine; 3 where there is no GPU")]
 pub struct Args {

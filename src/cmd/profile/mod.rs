@@ -29,7 +29,7 @@ use crate::report::listing::{self, Listing, Shown};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   scalemark profile matmul/simd -m 1024 --threads 1 --svg flame.svg
-  scalemark profile attention/simd --seq 512 --dtype f32 --pass fwd --threads 1 --instructions
+  scalemark profile attention/simd --seq 64 --dtype f32 --pass fwd --threads 1 --instructions
   scalemark profile matmul/tiled -m 256
   scalemark profile attention/flash-mma --seq 256 --dtype bf16 --pass fwd --device sim:sm_80 --html flash.html
   scalemark profile optimizer/vectorized --op adamw --params 100000 --all

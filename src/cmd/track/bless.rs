@@ -13,7 +13,7 @@ use crate::store;
 /// Options of `track bless`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
-  scalemark track bless 1f0c9ab2 --reason 'checks bounds now'")]
+  scalemark track bless 'matmul/simd*' --reason 'checks bounds now'")]
 pub struct Bless {
     /// The short name that `check` shows, or a pattern of kernels, or of `kernel on case`
     series: String,

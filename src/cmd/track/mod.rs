@@ -24,7 +24,7 @@ use crate::store;
   scalemark track add results/runs/RUN --canary 'matmul/openblas'        beside kernels that no commit changes
   scalemark track check                                                  what became slower, and by which commit
   scalemark track check --confirm                                        builds the suspects, and runs the gate between them
-  scalemark track bless 1f0c9ab2 --reason 'checks bounds now'            accept the level of a series
+  scalemark track bless 'matmul/simd*' --reason 'checks bounds now'        accept the level of a series
   scalemark track import criterion target/criterion --canary 'calibrate/*'
   scalemark track export bmf --out bmf.json
   scalemark track page --out history.html
