@@ -156,9 +156,13 @@ fn a_record_is_shown_with_its_fields_samples_and_counters_and_can_be_scrolled() 
     let at = records.iter().position(|record| record.timing().is_some()).unwrap();
     let id = records[at].record_id;
     let Outcome::Measured(timing) = &mut records[at].outcome else { panic!("it was measured") };
-    timing.note = "3 of 60 samples waited".to_owned();
+    timing.note = "3 of 60 samples waited".into();
     let counters: Vec<Counter> = (0..30)
-        .map(|i| Counter { record_id: id, name: format!("counter_{i}"), value: f64::from(i) })
+        .map(|i| Counter {
+            record_id: id,
+            name: format!("counter_{i}").into(),
+            value: f64::from(i),
+        })
         .collect();
     let mut browser = Browser::new(&records, &counters, "run", start(""));
     press(&mut browser, &"j".repeat(at));
@@ -229,7 +233,7 @@ fn curves_show_rate_or_time_by_size_with_a_letter_a_kernel() {
 #[test]
 fn a_kind_that_was_not_measured_has_no_curve_and_says_so() {
     let mut records = vec![synthetic::square(64, "matmul/simd", "own", 1e-3)];
-    records[0].outcome = Outcome::Refused("too large".to_owned());
+    records[0].outcome = Outcome::Refused("too large".into());
     let mut browser = browser(&records);
     press(&mut browser, "c");
     assert!(screen(&mut browser, (80, 24)).contains("there is no curve"));
@@ -308,7 +312,7 @@ fn nothing_in_a_record_commands_the_terminal_and_wide_names_keep_columns_in_line
 #[test]
 fn without_colours_nothing_is_coloured_and_with_them_a_failure_is_red() {
     let mut records = synthetic::records();
-    records[1].outcome = Outcome::Failed("it crashed".to_owned());
+    records[1].outcome = Outcome::Failed("it crashed".into());
     let coloured = |look: Look| {
         let mut colours = Vec::new();
         for keys in ["", "<enter>", "c", "?"] {

@@ -22,7 +22,7 @@ pub fn facts(
     facts.extend(outcome(record));
     facts.retain(|(_, value)| !value.is_empty());
     facts.extend(drawn(record, times, width.saturating_sub(BEHIND).clamp(DRAWN.0, DRAWN.1)));
-    facts.extend(counters.iter().map(|c| (c.name.clone(), c.value.to_string())));
+    facts.extend(counters.iter().map(|c| (c.name.to_string(), c.value.to_string())));
     let lines = facts.iter().flat_map(|(what, value)| {
         value.split('\n').enumerate().map(move |(i, line)| {
             let what = if i == 0 { plain(what).into_owned() } else { String::new() };
