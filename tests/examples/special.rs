@@ -96,13 +96,14 @@ pub const SPECIAL: &[Special] = &[
         "takes a minute",
     ),
     parsed("scalemark gate pair --base-ref main", BUILDS),
+    parsed("scalemark gate pair --base-ref main --device sim", BUILDS),
     parsed(
         "scalemark gate pair --base-ref main --markdown summary.md --junit gate.xml --github",
         BUILDS,
     ),
     parsed("scalemark gate pair --criterion --bench mine --base-ref main", BUILDS),
-    parsed("scalemark prove simulate", "simulates for hours"),
-    parsed("scalemark prove history", "simulates for an hour"),
+    parsed("scalemark prove simulate", "simulates for many minutes"),
+    parsed("scalemark prove history", "simulates for many minutes"),
     parsed("scalemark prove machine", "measures for hours"),
     parsed("scalemark prove machine --decisions 40 --load 0 -- -m 64..256", "measures for an hour"),
     parsed(
