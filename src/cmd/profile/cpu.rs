@@ -9,13 +9,14 @@ use pprof::ProfilerGuardBuilder;
 
 use super::hardware::Hardware;
 use super::memory::{self, Stages};
+use super::roofs::{Roofs, placement};
 use super::samples::Samples;
 use crate::cmd::prove::callgrind::{self, Events};
 use crate::device::{CpuDevice, Device};
 use crate::gate::workers::Job;
 use crate::kernels::{Kernel, Prepared, Registry};
 use crate::ops::{Case, DType, Precision, Probe, ProbeKind, Problem};
-use crate::units::{ByteRate, FlopRate, Nanos};
+use crate::units::Nanos;
 
 /// Samples a second of CPU time; a prime, so that no loop keeps step with it.
 const RATE: i32 = 997;
@@ -85,7 +86,7 @@ pub fn run(kernel: &dyn Kernel, case: &Case, options: &Options) -> anyhow::Resul
         case.key(),
         Nanos(fastest)
     );
-    text += &placement(&device, case, Nanos(fastest))?;
+    text += &placement(case, Nanos(fastest), Some(reached(&device, case)?));
     text += &samples.text();
     text += "\n";
     text += &memory::buffers(case, &[("workspace", workspace)]);
@@ -117,10 +118,8 @@ fn stretch(prepared: &mut dyn Prepared, launches: usize) -> crate::Result<usize>
     Ok(launches)
 }
 
-/// The arithmetic intensity, what was reached, and what probes reach here and now.
-fn placement(device: &Device, case: &Case, launch: Nanos) -> anyhow::Result<String> {
-    let cost = case.cost();
-    let intensity = cost.flops.0 as f64 / cost.bytes.0 as f64;
+/// What probes reach here and now.
+fn reached(device: &Device, case: &Case) -> anyhow::Result<Roofs> {
     let arithmetic = Probe::arithmetic(case.threads);
     let cache = match device {
         Device::Cpu(cpu) => cpu.capabilities.last_level_cache,
@@ -137,22 +136,9 @@ fn placement(device: &Device, case: &Case, launch: Nanos) -> anyhow::Result<Stri
     };
     let fma = probe(arithmetic, precision);
     let read = probe(Probe::beyond_cache(ProbeKind::Read, cache), Precision::F32);
-    let roofs = (shortest(device, &fma)?, shortest(device, &read)?);
-    let (peak, bandwidth): (FlopRate, ByteRate) =
-        (fma.cost().flops / roofs.0, read.cost().bytes / roofs.1);
-    let floor = (cost.flops / peak).0.max((cost.bytes / bandwidth).0);
-    let bound = if (cost.flops / peak).0 >= (cost.bytes / bandwidth).0 {
-        "arithmetic"
-    } else {
-        "memory, where operands come from there"
-    };
-    Ok(format!(
-        "roofline: {intensity:.1} operations a byte; {} and {}; probes reach {peak} and read {bandwidth}\n\
-         bound by {bound}; {:.0} % of what the roofs allow\n\n",
-        cost.flops / launch,
-        cost.bytes / launch,
-        100.0 * floor / launch.0
-    ))
+    let (flops, bytes) =
+        (fma.cost().flops / shortest(device, &fma)?, read.cost().bytes / shortest(device, &read)?);
+    Ok(Roofs { flops: Some(flops), bytes: Some(bytes) })
 }
 
 /// The shortest launch of a probe, by whichever kernel is fastest.

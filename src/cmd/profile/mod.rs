@@ -7,6 +7,7 @@ mod gpu;
 #[cfg(unix)]
 mod hardware;
 mod memory;
+mod roofs;
 #[cfg(unix)]
 mod samples;
 mod tools;

@@ -59,16 +59,39 @@ pub fn text(row: &Activities, single: &Activities) -> String {
     text
 }
 
-/// A line for each kernel and size, in the order of their first run.
-fn kernels(runs: &[KernelRun]) -> String {
-    let mut groups: Vec<(&KernelRun, Vec<f64>)> = Vec::new();
-    let shape = |k: &KernelRun| (k.name.clone(), k.grid, k.block, k.shared_dynamic);
-    for run in runs {
-        match groups.iter_mut().find(|(first, _)| shape(first) == shape(run)) {
-            Some((_, times)) => times.push(len(&run.span)),
-            None => groups.push((run, vec![len(&run.span)])),
+/// Times by what they are of, in the order of the first of each.
+fn groups<K: PartialEq>(all: impl Iterator<Item = (K, f64)>) -> Vec<(K, Vec<f64>)> {
+    let mut groups: Vec<(K, Vec<f64>)> = Vec::new();
+    for (key, time) in all {
+        match groups.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, times)) => times.push(time),
+            None => groups.push((key, vec![time])),
         }
     }
+    groups
+}
+
+/// A line of a table: how many times, and their spread, with `more` behind it; `none` where there are no times.
+fn line(what: &str, times: &[f64], more: &str, none: &str) -> String {
+    match Spread::of(times) {
+        Some(spread) => format!("  {what:<30} {:>6} {}{more}\n", times.len(), spread.cells()),
+        None => format!("  {what:<30}   {none}\n"),
+    }
+}
+
+/// A kernel and the size that it was launched in.
+struct Launched<'a>(&'a KernelRun);
+
+impl PartialEq for Launched<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        let key = |run: &KernelRun| (run.grid, run.block, run.shared_dynamic);
+        self.0.name == other.0.name && key(self.0) == key(other.0)
+    }
+}
+
+/// A line for each kernel and size.
+fn kernels(runs: &[KernelRun]) -> String {
+    let groups = groups(runs.iter().map(|run| (Launched(run), len(&run.span))));
     let mut text = format!(
         "{:<32} {:>6} {:>9} {:>9} {:>9}  what a launch is\n",
         "kernels", "runs", "least", "median", "most"
@@ -76,8 +99,7 @@ fn kernels(runs: &[KernelRun]) -> String {
     if groups.is_empty() {
         text += "  none\n";
     }
-    for (first, times) in groups {
-        let spread = Spread::of(&times).map(|spread| spread.cells()).unwrap_or_default();
+    for (Launched(first), times) in groups {
         let by = |sizes: [u32; 3]| sizes.map(|size| size.to_string()).join("×");
         let mut what = format!("{} blocks of {} threads", by(first.grid), by(first.block));
         if first.registers > 0 {
@@ -91,31 +113,23 @@ fn kernels(runs: &[KernelRun]) -> String {
         if first.local > 0 {
             let _ = write!(what, ", {} B local a thread", first.local);
         }
-        let _ = writeln!(text, "  {:<30} {:>6} {spread}  {what}", first.name, times.len());
+        text += &line(&first.name, &times, &format!("  {what}"), "");
     }
     text
 }
 
 /// A line for each kind and length of transfer.
 fn transfers(activities: &Activities) -> String {
-    let mut groups: Vec<((&str, u64), Vec<f64>)> = Vec::new();
-    for transfer in &activities.transfers {
-        let key = (transfer.what, transfer.bytes);
-        match groups.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, times)) => times.push(len(&transfer.span)),
-            None => groups.push((key, vec![len(&transfer.span)])),
-        }
-    }
+    let groups = groups(activities.transfers.iter().map(|t| ((t.what, t.bytes), len(&t.span))));
     let mut text = "\ncopies and fills\n".to_owned();
     if groups.is_empty() {
         text += "  none in these launches\n";
     }
     for ((what, bytes), times) in groups {
-        let Some(spread) = Spread::of(&times) else { continue };
-        let rate: ByteRate = Bytes(bytes) / Nanos(spread.median);
-        let rate = if spread.median > 0.0 { format!(", {rate}") } else { String::new() };
-        let what = format!("{what}, {}", Bytes(bytes));
-        let _ = writeln!(text, "  {what:<30} {:>6} {}{rate}", times.len(), spread.cells());
+        let median = Spread::of(&times).map_or(0.0, |spread| spread.median);
+        let rate: ByteRate = Bytes(bytes) / Nanos(median);
+        let rate = if median > 0.0 { format!(", {rate}") } else { String::new() };
+        text += &line(&format!("{what}, {}", Bytes(bytes)), &times, &rate, "");
     }
     text
 }
@@ -145,10 +159,7 @@ fn gaps(activities: &Activities) -> String {
     }
     let mut text = "\nfrom the end of one to the start of the next\n".to_owned();
     for (what, times) in [("enqueued by then", own), ("waited for the host", host)] {
-        let _ = match Spread::of(&times) {
-            Some(spread) => writeln!(text, "  {what:<30} {:>6} {}", times.len(), spread.cells()),
-            None => writeln!(text, "  {what:<30}   none"),
-        };
+        text += &line(what, &times, "", "none");
     }
     text
 }
@@ -156,29 +167,20 @@ fn gaps(activities: &Activities) -> String {
 /// What a launch costs the host, and how long it takes to start on a GPU that is idle.
 fn launching(activities: &Activities) -> String {
     let mut text = "\nlaunches on an idle GPU\n".to_owned();
-    let mut calls: Vec<(&str, Vec<f64>)> = Vec::new();
+    let all = on_gpu(activities);
+    let calls = all.iter().filter_map(|(_, call)| *call);
+    for (what, times) in groups(calls.map(|call| (&call.name, len(&call.span)))) {
+        text += &line(what, &times, "", "");
+    }
     let (mut to_start, mut idle_since) = (Vec::new(), 0);
-    for (span, call) in on_gpu(activities) {
-        if let Some(call) = call {
-            match calls.iter_mut().find(|(name, _)| *name == call.name) {
-                Some((_, times)) => times.push(len(&call.span)),
-                None => calls.push((&call.name, vec![len(&call.span)])),
-            }
-            // Only what found nothing before it: the rest waits for its turn.
-            if call.span.start_ns >= idle_since {
-                to_start.push(span.start_ns.saturating_sub(call.span.start_ns) as f64);
-            }
+    for (span, call) in &all {
+        // Only what found nothing before it: the rest waits for its turn.
+        if let Some(call) = call.filter(|call| call.span.start_ns >= idle_since) {
+            to_start.push(span.start_ns.saturating_sub(call.span.start_ns) as f64);
         }
         idle_since = span.end_ns;
     }
-    calls.push(("from the call to the start", to_start));
-    for (what, times) in calls {
-        let _ = match Spread::of(&times) {
-            Some(spread) => writeln!(text, "  {what:<30} {:>6} {}", times.len(), spread.cells()),
-            None => writeln!(text, "  {what:<30}   not known"),
-        };
-    }
-    text
+    text + &line("from the call to the start", &to_start, "", "not known")
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 use super::memory;
+use super::roofs::placement;
 use super::tools;
 use crate::device::cpu::detect_capabilities;
 use crate::device::cuda::cupti::metrics::METRICS;
@@ -148,7 +149,7 @@ fn profile(
                 "{launch} a launch, the median of {} in a row, its kernels alone\non {}, told by {source}\n",
                 options.launches, attributes.name
             );
-            text += &roofs::placement(case, launch, roofs);
+            text += &placement(case, launch, roofs);
         }
         None => {
             let _ =
