@@ -36,8 +36,8 @@ pub fn terminal(report: &Report, width: usize) -> String {
             verdict(finding),
         ]);
     }
-    let mut text = table.trim_fmt();
-    text.push('\n');
+    // Counters that are all alike are no findings.
+    let mut text = if findings.is_empty() { String::new() } else { table.trim_fmt() + "\n" };
     let worth_a_word = |f: &&&Finding| f.weight() > Weight::None || !f.reason.is_empty();
     for finding in findings.iter().filter(worth_a_word) {
         text.push_str(&format!("\n{}: {}", finding.title(), finding.sentence()));
@@ -83,6 +83,9 @@ mod tests {
         );
         report.paired = false;
         let text = terminal(&report, 160);
+        report.findings.clear();
+        let none = terminal(&report, 160);
+        assert!(!none.contains("verdict") && none.contains("nothing changed"), "{none}");
         assert!(
             text.contains("unpaired: two runs were compared, and what the machine did"),
             "{text}"
