@@ -108,9 +108,6 @@ fn views(problem: &Problem) -> impl Iterator<Item = View> {
 
 /// The sizes that stay as a problem's parameter grows, and the end of the file name that tells sweeps of one group apart.
 fn words(problem: &Problem, parameter: &str) -> (String, String) {
-    if parameter == WORK {
-        return Default::default();
-    }
     match problem {
         Problem::Matmul(p) => {
             let kind = match (p.groups, p.batch) {
@@ -166,7 +163,10 @@ impl<'a> Open<'a> {
     /// The sweep that it is, as one of `group`.
     fn close(self, group: &Group) -> Sweep<'a> {
         let View { parameter, unit, .. } = self.view;
-        let (fixed, suffix) = words(&self.first, parameter);
+        let (fixed, suffix) = match parameter {
+            WORK => (unit.to_owned(), String::new()),
+            _ => words(&self.first, parameter),
+        };
         Sweep { group: group.clone(), parameter, unit, fixed, suffix, lines: self.lines }
     }
 }

@@ -9,7 +9,10 @@ use ::parquet::errors::{ParquetError, Result};
 use super::super::table::{Unfit, escape};
 use super::cells::Cell;
 use super::columns::Kind;
-use super::{UNREAD, names};
+use super::{BEFORE, RECORD_COLUMNS, UNREAD, names};
+
+// A bit a column, see `Rows::there`.
+const _: () = assert!(BEFORE.len() + RECORD_COLUMNS.len() < 64);
 
 /// Some rows. Its memory is used again for the next ones.
 pub struct Rows {
